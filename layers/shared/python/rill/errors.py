@@ -140,7 +140,7 @@ class DeadlineExceeded(RillError):
 class ModelError(RillError):
     """The model, or the way to it, failed."""
 
-    code = "upstream_error"
+    code: ClassVar[Code] = "upstream_error"
     status = 502
     default_message = "The model could not be used."
 
