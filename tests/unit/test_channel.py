@@ -12,7 +12,18 @@ async def test_takes_all_there_is_in_order() -> None:
     assert await channel.take() == [0, 1, 2]
 
 
-async def test_full_channel_stalls_producers_first_come_first_served() -> None:
+async def test_a_full_lane_does_not_hold_up_another() -> None:
+    channel: Channel[str] = Channel(1)
+    await channel.put("a1", "a")
+    stalled = asyncio.create_task(channel.put("a2", "a"))
+    await asyncio.sleep(0)
+    await channel.put("b1", "b")
+    assert not stalled.done()
+    assert [await channel.take(), await channel.take()] == [["a1", "b1"], ["a2"]]
+    await stalled
+
+
+async def test_a_full_lane_stalls_producers_first_come_first_served() -> None:
     channel: Channel[str] = Channel(1)
     await channel.put("first")
     producers = [asyncio.create_task(channel.put(name)) for name in "abc"]

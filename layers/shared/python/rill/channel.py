@@ -1,36 +1,37 @@
 """A bounded channel: many producers that wait their turn, one consumer that takes all there is."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Channel(Generic[T]):
-    """First come, first served in both directions.
+    """Values come out in the order in which they went in, over all producers.
 
-    A producer waits while `size` values are queued and takes its place behind those that wait already,
-    so that a fast one cannot starve a slow one. Not thread-safe; one consumer.
+    Each lane (one a producer) may have `size` values queued and then waits for the consumer, so a fast
+    producer can lead a slow one by `size` and cannot starve it. Not thread-safe; one consumer.
     """
 
     def __init__(self, size: int) -> None:
         if size < 1:
-            raise ValueError("a channel holds at least one value")
+            raise ValueError("a lane holds at least one value")
         self._size = size
         self._values: deque[T] = deque()
-        self._waiting: deque[tuple[asyncio.Future[None], T]] = deque()
+        self._queued: Counter[str] = Counter()
+        self._waiting: deque[tuple[asyncio.Future[None], T, str]] = deque()
         self._consumer: asyncio.Future[None] | None = None
         self._closed = False
 
-    async def put(self, value: T) -> None:
-        """Queue `value`; returns once there is room for it."""
-        if len(self._values) < self._size:
-            self._values.append(value)
+    async def put(self, value: T, lane: str = "") -> None:
+        """Queue `value`; returns once its lane has room for it."""
+        if self._queued[lane] < self._size:
+            self._append(value, lane)
             self._wake()
             return
         turn = asyncio.get_running_loop().create_future()
-        entry = (turn, value)
+        entry = (turn, value, lane)
         self._waiting.append(entry)
         try:
             await turn
@@ -56,12 +57,19 @@ class Channel(Generic[T]):
             return None if self._closed else []
         taken = list(self._values)
         self._values.clear()
-        while self._waiting and len(self._values) < self._size:
-            turn, value = self._waiting.popleft()
-            self._values.append(value)
-            if not turn.done():
-                turn.set_result(None)
+        self._queued.clear()
+        for entry in list(self._waiting):
+            turn, value, lane = entry
+            if self._queued[lane] < self._size:
+                self._waiting.remove(entry)
+                self._append(value, lane)
+                if not turn.done():
+                    turn.set_result(None)
         return taken
+
+    def _append(self, value: T, lane: str) -> None:
+        self._values.append(value)
+        self._queued[lane] += 1
 
     async def _wait(self, timeout: float | None) -> None:
         loop = asyncio.get_running_loop()

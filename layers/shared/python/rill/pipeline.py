@@ -133,7 +133,7 @@ class Execution(Generic[C]):
         workflow: the steps.
         context: handed to every step.
         outputs: outputs of steps that finished in an earlier invocation; these are not run again.
-        queue_size: how many events may wait for the client before the steps are stalled.
+        queue_size: how many events of a step may wait for the client before the step is stalled.
         keep_alive: seconds of silence after which an empty batch is yielded.
 
     After `batches()` has ended, `failure` names the step and error that ended the run, or is None, and
@@ -193,7 +193,7 @@ class Execution(Generic[C]):
         attempt = 0
         while True:
             attempt += 1
-            await self._channel.put(StepStart(step=step.name, label=step.label, attempt=attempt))
+            await self._channel.put(StepStart(step=step.name, label=step.label, attempt=attempt), step.name)
             error = await self._attempt(step, state, attempt)
             if error is None:
                 return
@@ -206,13 +206,16 @@ class Execution(Generic[C]):
                     message=error.message,
                     retryable=error.retryable,
                     will_retry=again,
-                )
+                ),
+                step.name,
             )
             if not again:
                 break
             if state.sent:
                 state.sent = False
-                await self._channel.put(Reset(step=step.name, attempt=attempt + 1, reason=error.message))
+                await self._channel.put(
+                    Reset(step=step.name, attempt=attempt + 1, reason=error.message), step.name
+                )
         if step.on_failure == "fail":
             self._fail(step.name, error)
 
@@ -227,7 +230,7 @@ class Execution(Generic[C]):
                         output = event.value
                         continue
                     state.sent = state.sent or isinstance(event, _RESETTABLE)
-                    await self._channel.put(event)
+                    await self._channel.put(event, step.name)
                     if isinstance(event, StepProgress):
                         await self._advance(step.name, event.progress / 100)
         except TimeoutError as error:
@@ -240,7 +243,7 @@ class Execution(Generic[C]):
             return _internal(step.name, error)
         self.outputs[step.name] = output
         duration = round((time.perf_counter() - began) * 1000, 1)
-        await self._channel.put(StepComplete(step=step.name, duration=duration))
+        await self._channel.put(StepComplete(step=step.name, duration=duration), step.name)
         return None
 
     def _fail(self, step: str, error: RillError) -> None:
@@ -260,7 +263,7 @@ class Execution(Generic[C]):
         # Under one percent is not worth an event; the last one always is.
         if progress - self._progress >= 1 or (progress == 100 and self._progress < 100):
             self._progress = progress
-            await self._channel.put(Progress(progress=progress))
+            await self._channel.put(Progress(progress=progress), step)
 
 
 def _internal(step: str, error: Exception) -> RillError:
