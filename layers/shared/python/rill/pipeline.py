@@ -152,7 +152,7 @@ class Execution(Generic[C]):
         self.workflow = workflow
         self.context = context
         self.outputs: dict[str, Any] = dict(outputs or {})
-        self.failure: tuple[str, RillError] | None = None
+        self.failure: tuple[str | None, RillError] | None = None
         self._keep_alive = keep_alive
         self._channel: Channel[Event] = Channel(queue_size)
         self._states = {step.name: _State() for step in workflow.steps}
@@ -246,7 +246,11 @@ class Execution(Generic[C]):
         await self._channel.put(StepComplete(step=step.name, duration=duration), step.name)
         return None
 
-    def _fail(self, step: str, error: RillError) -> None:
+    def stop(self, error: RillError) -> None:
+        """End the run from outside, at its deadline for one; what ended it first counts."""
+        self._fail(None, error)
+
+    def _fail(self, step: str | None, error: RillError) -> None:
         """The first failure ends the run: the other steps are cancelled."""
         if self.failure is None:
             self.failure = (step, error)
