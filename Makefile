@@ -1,0 +1,66 @@
+# Every task of the project; `make` alone lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAM := .tools/sam/bin/sam
+PIP = -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: help setup demo dev test check coverage schema lock tools validate build clean
+
+help: ## List these tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# A virtual environment in the checkout; the check names a missing system package and how to get it.
+$(VENV)/.made:
+	@PYTHON="$(PYTHON)" sh local/check-python.sh
+	@echo "Making a virtual environment in $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.local: requirements/local.txt pyproject.toml | $(VENV)/.made
+	@echo "Installing what runs on this machine …"
+	@$(BIN)/python $(PIP) -r requirements/local.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+	@echo "Installing what tests and checks need …"
+	@$(BIN)/python $(PIP) -r requirements/dev.txt
+	@touch $@
+
+.tools/sam/.made: requirements/sam.txt
+	@PYTHON="$(PYTHON)" sh local/check-python.sh
+	@echo "Installing AWS SAM in .tools/sam …"
+	@rm -rf .tools/sam
+	@$(PYTHON) -m venv .tools/sam
+	@.tools/sam/bin/python $(PIP) -r requirements/sam.txt
+	@touch $@
+
+setup: $(VENV)/.dev ## Make the virtual environment with everything for development
+
+test: $(VENV)/.dev tools ## Run all tests
+	@$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.dev ## Lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+coverage: $(VENV)/.dev ## Branch coverage of the unit tests
+	@$(BIN)/python -m pytest -n 2 tests/unit --cov --cov-report=term
+
+schema: $(VENV)/.local ## Write the wire protocol's JSON Schema into docs/
+	@$(BIN)/python -c 'import json; from rill.conformance import json_schema; print(json.dumps(json_schema(), indent=2))' \
+	  > docs/protocol.schema.json
+
+lock: $(VENV)/.dev ## Pin the requirements again, with hashes (needs uv)
+	@cd requirements && for name in layer local dev sam; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header -o $$name.txt $$name.in || exit 1; done
+
+tools: .tools/sam/.made ## Install AWS SAM (its own environment: its pins differ)
+
+clean: ## Remove what the other tasks made
+	@rm -rf $(VENV) .venv-3.13 .tools .rill .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
