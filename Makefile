@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SAM := .tools/sam/bin/sam
-PIP = -m pip install --quiet --disable-pip-version-check --require-hashes
+# The lock files are whole, so pip has nothing to resolve: --no-deps keeps it from trying.
+PIP = -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .PHONY: help setup demo dev test check coverage schema lock tools validate build clean
 
@@ -57,7 +58,7 @@ schema: $(VENV)/.local ## Write the wire protocol's JSON Schema into docs/
 
 lock: $(VENV)/.dev ## Pin the requirements again, with hashes (needs uv)
 	@cd requirements && for name in layer local dev sam; do \
-	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header -o $$name.txt $$name.in || exit 1; done
 
 tools: .tools/sam/.made ## Install AWS SAM (its own environment: its pins differ)
