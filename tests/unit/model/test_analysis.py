@@ -127,3 +127,47 @@ def test_only_some_lines_are_rated_but_the_whole_call_is_judged() -> None:
 def test_every_line_but_an_excellent_one_gets_alternatives() -> None:
     for rating in sections(analysed(*POOR, *GOOD))["line_ratings"]:
         assert bool(rating["alternative_lines"]) == (rating["effectiveness"] != "excellent")
+
+
+def test_answers_to_objections_that_earn_nothing_and_something() -> None:
+    def reasons(said: str, reply: str) -> tuple[str, ...]:
+        return analysed((1, "customer", said), (2, "rep", reply)).ratings[0].reasons
+
+    assert reasons("Too expensive.", "I understand.") == ("shows empathy",)
+    assert "takes up the trust objection" in reasons("I'm not sure.", "What would you need to see?")
+
+
+def test_the_kind_of_a_call() -> None:
+    filler = [(number, "rep", "Hi.") for number in range(2, 5)]
+
+    def kind(said: str) -> str:
+        return str(sections(analysed((1, "customer", said), *filler))["session_analysis"]["call_type"])
+
+    assert [kind(said) for said in ("Too expensive.", "Let's do it.", "Hello.")] == [
+        "negotiation",
+        "closing call",
+        "discovery call",
+    ]
+
+
+def test_alternatives_fit_their_line() -> None:
+    rows = (
+        (1, "rep", "We have two boats in the harbour for you to see"),
+        (2, "rep", "Hello."),
+        (3, "rep", "You are wrong, whatever."),
+        (4, "rep", "Um, uh, well."),
+    )
+    said = [rating["alternative_lines"][0] for rating in sections(analysed(*rows))["line_ratings"]]
+    assert said == [
+        "We have two boats in the harbour for you to see. What matters most to you here?",
+        "Tell me what matters most to you, and I'll start there.",
+        "I understand. Tell me more about it, so that I can help you.",
+        "Let me put it plainly. What would help you most right now?",
+    ]
+
+
+def test_long_quotes_are_cut() -> None:
+    long = "I need " + "a very long boat " * 20
+    [need] = sections(analysed((1, "customer", long)))["session_analysis"]["customer_needs"]
+    assert len(need) <= 162
+    assert need.endswith("…”")

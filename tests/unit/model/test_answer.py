@@ -66,6 +66,10 @@ def test_references_as_pydantic_writes_them() -> None:
         {"enum": ["a", "b"]},
         {"type": ["string", "null"]},
         {"type": ["null"]},
+        {"type": ["integer", "string"]},
+        {"type": "number", "minimum": 0.3, "maximum": 0.9, "multipleOf": 0.5},
+        {"type": "integer", "minimum": 4, "maximum": 9, "multipleOf": 6},
+        {"type": "integer", "minimum": 1, "maximum": 2, "multipleOf": 2},
         {"anyOf": [INT, NULL]},
         {"oneOf": [NULL, STR]},
         listed(INT, minItems=4),
@@ -122,6 +126,26 @@ def test_known_null_and_the_branch_that_fits() -> None:
     either = {"anyOf": [INT, obj(x=INT), STR, NULL]}
     schema = obj(part=obj(a=either, b=either, c=either))
     assert fill(schema, known) == known
+
+
+def test_a_known_value_chooses_among_types() -> None:
+    known = {"part": {"a": "text", "b": 3}}
+    either = {"type": ["integer", "string", "null"]}
+    assert fill(obj(part=obj(a=either, b=either)), known) == known
+
+
+def test_a_chain_of_optional_members_ends() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}, "additionalProperties": False}
+    schema = {"$defs": {"Node": node}, "$ref": "#/$defs/Node"}
+    check(schema, fill(schema, {}))
+
+
+def test_values_are_rounded_into_their_range() -> None:
+    def bent(value: float, **bounds: float) -> Any:
+        return fill(obj(part=obj(x={"type": "number", **bounds})), {"part": {"x": value}})["part"]["x"]
+
+    assert bent(1, minimum=1, multipleOf=3) == 3
+    assert bent(8, maximum=8, multipleOf=3) == 6
 
 
 def test_a_recursive_schema_ends() -> None:

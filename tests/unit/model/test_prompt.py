@@ -78,6 +78,14 @@ def test_what_openai_would_not_take(change: dict[str, object], said: str) -> Non
         read_request(dumps({"model": "m", "messages": messages("Hi"), **change}))
 
 
+def test_schemas_that_pass_and_words_that_are_no_option() -> None:
+    loose = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    for form in (loose, {"type": "text"}, None, response_format("a", obj(b=listed(INT)))):
+        read_request(
+            dumps({"model": "m", "messages": messages("Hi", "[scripted slow]"), "response_format": form})
+        )
+
+
 def test_what_is_taken() -> None:
     body = {
         "model": "m",
