@@ -1,0 +1,133 @@
+"""The stores against a DynamoDB over HTTP."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rill.errors import RillError
+from rill.stores.dynamo import ConditionFailed, Dynamo, StoreError
+from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
+from rill.stores.runs import RunRecord, RunStore
+from tests.support.dynamodb import make_tables, moto_server
+
+RUN = RunRecord(
+    run_id="r-1",
+    session_id="s-1",
+    workflow="grading",
+    request_id="q",
+    mode="multi",
+    state="running",
+    created_at=1_700_000_000_000,
+)
+ENDED = replace(
+    RUN,
+    state="complete",
+    ended_at=1_700_000_001_000,
+    result={"scores": {"overall": 7}, "text": "é\u2028"},
+    usage={"input_tokens": 3},
+    cost_usd=0.00012,
+    line_ratings_count=2,
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+async def dynamo(server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Dynamo]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    client = make_tables(server)
+    yield Dynamo()
+    for name in client.list_tables()["TableNames"]:
+        client.delete_table(TableName=name)
+    client.close()
+
+
+def rating(number: int, **changes: Any) -> LineRatingRecord:
+    record = LineRatingRecord(
+        line_number=number,
+        speaker="rep",
+        text="Hello – would you like one?",
+        effectiveness="good",
+        reason="Asks.",
+        alternative_lines=["Which one would you like?"],
+        created_at=1_700_000_000_000,
+    )
+    return replace(record, **changes)
+
+
+async def test_a_run_comes_back_as_it_was_stored(dynamo: Dynamo) -> None:
+    store = RunStore(dynamo, "Runs")
+    assert await store.get("r-1") is None
+    await store.begin(RUN)
+    assert await store.get("r-1") == RUN
+    await store.finish(ENDED)
+    assert await store.get("r-1") == ENDED
+
+
+async def test_a_finished_run_is_not_written_again(dynamo: Dynamo) -> None:
+    store = RunStore(dynamo, "Runs")
+    await store.finish(ENDED)
+    for write in (store.begin(RUN), store.finish(replace(ENDED, state="failed", result=None))):
+        with pytest.raises(ConditionFailed):
+            await write
+    assert await store.get("r-1") == ENDED
+
+
+async def test_ratings_come_back_in_the_order_of_the_call(dynamo: Dynamo) -> None:
+    store = LineRatingStore(dynamo, "LineRatings")
+    ratings = [rating(number) for number in (120, 3, 20, 1)]
+    await store.put("s-1", "r-1", ratings)
+    await store.put("s-1", "r-2", [rating(3, effectiveness="poor")])
+    found = await store.of_run("s-1", "r-1")
+    assert found == sorted(ratings, key=lambda record: record.line_number)
+    await store.delete("s-1", "r-1", ratings)
+    assert await store.of_run("s-1", "r-1") == []
+    assert [record.effectiveness for record in await store.of_run("s-1", "r-2")] == ["poor"]
+
+
+async def test_two_thousand_ratings_over_several_pages(dynamo: Dynamo) -> None:
+    store = LineRatingStore(dynamo, "LineRatings")
+    ratings = [rating(number, reason="x" * 700) for number in range(1, 2001)]  # over 1 MB, a page's size
+    await store.put("s-1", "r-1", ratings)
+    assert await store.of_run("s-1", "r-1") == ratings
+
+
+async def test_a_database_that_is_not_there_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(StoreError) as caught:
+        await Dynamo().call("list_tables")
+    assert isinstance(caught.value, RillError)
+    assert "127.0.0.1" not in caught.value.message
+    assert "list_tables" in (caught.value.detail or "")
+
+
+async def test_unprocessed_items_are_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DynamoDB may take a part of a batch only; this one takes one item a call."""
+    taken: list[str] = []
+
+    class Throttled(Dynamo):
+        async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+            [(table, requests)] = arguments["RequestItems"].items()
+            taken.append(requests[0]["PutRequest"]["Item"]["line_key"]["S"])
+            return {"UnprocessedItems": {table: requests[1:]} if requests[1:] else {}}
+
+    async def no_wait(_: float) -> None: ...
+
+    monkeypatch.setattr("rill.stores.dynamo.asyncio.sleep", no_wait)
+    await LineRatingStore(Throttled(), "LineRatings").put("s", "r", [rating(n) for n in (1, 2, 3)])
+    assert taken == ["r#000001", "r#000002", "r#000003"]
+    with pytest.raises(StoreError, match="stayed unprocessed"):
+        await LineRatingStore(Throttled(), "LineRatings").put("s", "r", [rating(n) for n in range(1, 60)])
