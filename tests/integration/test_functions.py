@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO, Any
 
-import httpx
+import httpx2
 import pytest
 
 from local.functions.front import Front
@@ -47,8 +47,8 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -83,7 +83,7 @@ async def opened(path: Path) -> None:
     await asyncio.to_thread(path.write_bytes, b"go")
 
 
-async def test_request_and_response(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_request_and_response(serve: Serve, client: httpx2.AsyncClient) -> None:
     running = await serve("echo")
     answer = await client.post(
         running.url + "a%20b?x=1&x=2&y=", json={"ä": 1}, headers={"Cookie": "k=v; l=w", "X-N": "1"}
@@ -99,13 +99,13 @@ async def test_request_and_response(serve: Serve, client: httpx.AsyncClient) -> 
     assert event["requestContext"]["http"]["method"] == "POST"
 
 
-async def test_binary_body(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_binary_body(serve: Serve, client: httpx2.AsyncClient) -> None:
     running = await serve("echo")
     event = (await client.post(running.url, content=b"\xff\x00")).json()
     assert (event["body"], event["isBase64Encoded"]) == ("/wA=", True)
 
 
-async def test_one_environment_is_used_again(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_one_environment_is_used_again(serve: Serve, client: httpx2.AsyncClient) -> None:
     running = await serve("identity")
     answers = [await client.get(running.url) for _ in range(3)]
     assert [answer.json()["calls"] for answer in answers] == [1, 2, 3]
@@ -115,13 +115,13 @@ async def test_one_environment_is_used_again(serve: Serve, client: httpx.AsyncCl
     assert answers[0].headers.get_list("set-cookie") == ["c=1; Path=/", "d=2"]
 
 
-async def test_idle_environment_is_frozen(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_idle_environment_is_frozen(serve: Serve, client: httpx2.AsyncClient) -> None:
     running = await serve("identity")
     pid = (await client.get(running.url)).json()["pid"]
     assert await asyncio.to_thread(is_stopped, pid)
 
 
-async def test_pieces_pass_through_at_once(serve: Serve, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_pieces_pass_through_at_once(serve: Serve, client: httpx2.AsyncClient, tmp_path: Path) -> None:
     running, path = await serve("gated"), gate(tmp_path)
     async with client.stream("GET", running.url, params={"gate": str(path)}) as answer:
         pieces = answer.aiter_raw()
@@ -131,7 +131,7 @@ async def test_pieces_pass_through_at_once(serve: Serve, client: httpx.AsyncClie
 
 
 async def test_function_runs_on_without_its_client(
-    serve: Serve, client: httpx.AsyncClient, tmp_path: Path
+    serve: Serve, client: httpx2.AsyncClient, tmp_path: Path
 ) -> None:
     running, path, mark = await serve("gated"), gate(tmp_path), gate(tmp_path, "mark")
     async with client.stream("GET", running.url, params={"gate": str(path), "mark": str(mark)}) as answer:
@@ -140,7 +140,7 @@ async def test_function_runs_on_without_its_client(
     assert await asyncio.to_thread(mark.read_bytes) == b"done"
 
 
-async def test_concurrency_limit(serve: Serve, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_concurrency_limit(serve: Serve, client: httpx2.AsyncClient, tmp_path: Path) -> None:
     running, path = await serve("gated"), gate(tmp_path)
     async with client.stream("GET", running.url, params={"gate": str(path)}) as answer:
         await anext(answer.aiter_raw())
@@ -148,9 +148,9 @@ async def test_concurrency_limit(serve: Serve, client: httpx.AsyncClient, tmp_pa
         await opened(path)
 
 
-async def test_timeout_cuts_the_stream(serve: Serve, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_timeout_cuts_the_stream(serve: Serve, client: httpx2.AsyncClient, tmp_path: Path) -> None:
     running, path = await serve("quick"), gate(tmp_path)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         await client.get(running.url, params={"gate": str(path)})
     assert "Task timed out after 1.00 seconds" in running.log.read_text()
 
@@ -176,7 +176,7 @@ async def test_reader_that_stops_stalls_the_function(serve: Serve, tmp_path: Pat
     ],
 )
 async def test_failure_before_the_first_byte(
-    serve: Serve, client: httpx.AsyncClient, name: str, logged: str | None
+    serve: Serve, client: httpx2.AsyncClient, name: str, logged: str | None
 ) -> None:
     running = await serve(name)
     answer = await client.get(running.url)
@@ -186,19 +186,19 @@ async def test_failure_before_the_first_byte(
     assert (await client.get(running.url)).status_code == 502
 
 
-async def test_failure_after_the_first_byte(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_failure_after_the_first_byte(serve: Serve, client: httpx2.AsyncClient) -> None:
     running = await serve("late-error")
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         await client.get(running.url)
     assert "half way" in running.log.read_text()
 
 
-async def test_stream_without_prelude(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_stream_without_prelude(serve: Serve, client: httpx2.AsyncClient) -> None:
     answer = await client.get((await serve("plain")).url)
     assert (answer.text, answer.headers["content-type"]) == ("plain", "text/plain")
 
 
-async def test_buffered(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_buffered(serve: Serve, client: httpx2.AsyncClient) -> None:
     running = await serve("buffered")
     answer = await client.get(running.url)
     assert (answer.status_code, answer.content, answer.headers["x-a"]) == (202, b"hi", "1")
@@ -206,12 +206,12 @@ async def test_buffered(serve: Serve, client: httpx.AsyncClient) -> None:
     assert (bare.status_code, bare.json()) == (200, {"just": "json"})
 
 
-async def test_stream_collected_for_a_buffered_url(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_stream_collected_for_a_buffered_url(serve: Serve, client: httpx2.AsyncClient) -> None:
     answer = await client.get((await serve("collected")).url)
     assert (answer.status_code, answer.headers["content-length"]) == (201, str(len(answer.content)))
 
 
-async def test_cors(serve: Serve, client: httpx.AsyncClient) -> None:
+async def test_cors(serve: Serve, client: httpx2.AsyncClient) -> None:
     running = await serve("echo")
     answer = await client.options(running.url, headers={"Origin": "http://localhost:8000"})
     assert answer.headers["access-control-allow-origin"] == "http://localhost:8000"
@@ -222,7 +222,7 @@ async def test_cors(serve: Serve, client: httpx.AsyncClient) -> None:
 
 
 async def test_changed_code_is_loaded_anew(
-    serve: Serve, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions = iter([1.0, 1.0, 2.0])
     monkeypatch.setattr("local.functions.pool.newest", lambda _function: next(versions))
