@@ -13,7 +13,7 @@ from grading.workflow import Grading, result, workflow
 from rill.models.client import ModelClient
 from rill.models.settings import ModelSettings
 from rill.pipeline import Execution
-from rill.runs import Run, new_run_id
+from rill.runs import Ledger, Run, new_run_id
 from rill.stores.dynamo import Dynamo
 from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
 from rill.stores.runs import RunRecord, RunStore, now_ms
@@ -28,6 +28,7 @@ def build(env: Mapping[str, str]) -> Starlette:
     ratings = LineRatingStore(dynamo, env["RILL_LINE_RATINGS_TABLE"])
 
     def start(request: GradingRequest, invocation: Invocation) -> Run[Grading]:
+        ledger = Ledger()
         speakers = {line.line_number: line for line in request.transcript}
 
         async def keep(record: RunRecord, whole: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -53,11 +54,12 @@ def build(env: Mapping[str, str]) -> Starlette:
                 state="running",
                 created_at=now_ms(),
             ),
-            execution=Execution(workflow(request), Grading(request, models)),
+            execution=Execution(workflow(request), Grading(request, models, ledger.add)),
             assemble=result,
             store=runs,
             keep=keep,
             deadline_ms=invocation.deadline_ms,
+            ledger=ledger,
         )
 
     async def read(run_id: str) -> dict[str, Any] | None:

@@ -1,20 +1,20 @@
 """Grading's steps and their order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, TypeAdapter, create_model
+from pydantic import BaseModel, TypeAdapter
 
 from grading.models import GradingRequest, GradingResult, LineRating
 from grading.prompts import messages
 from rill.channel import Channel
 from rill.errors import InvalidOutput, RillError
-from rill.events import Item, Section, Status, StepProgress
+from rill.events import Item, Section, Status, StepProgress, Usage
 from rill.models.client import ModelClient
-from rill.models.structured import sections
+from rill.models.structured import sections, subset
 from rill.pipeline import Output, Step, StepEvent, Task, Workflow
 
 LINES_PER_SHARD = 12
@@ -28,10 +28,11 @@ Tier = Literal["small", "large"]
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """The context of one grading."""
+    """The context of one grading; `aborted` is told what calls that were given up have used."""
 
     request: GradingRequest
     models: ModelClient
+    aborted: Callable[[Usage], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,7 @@ def result(outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _section_model(name: str) -> type[BaseModel]:
-    annotation: Any = GradingResult.model_fields[name].annotation
-    return create_model(name, __config__=GradingResult.model_config, **{name: (annotation, ...)})
+    return subset(GradingResult, name, (name,))
 
 
 async def _part(task: Task[Grading]) -> AsyncGenerator[StepEvent, None]:
@@ -92,6 +92,7 @@ async def _part(task: Task[Grading]) -> AsyncGenerator[StepEvent, None]:
         tier=part.tier,
         messages=messages(task.context.request, [task.step]),
         step=task.step,
+        aborted=task.context.aborted,
         model=_section_model(task.step),
     )
     async with aclosing(events):
@@ -134,6 +135,7 @@ async def _rate(task: Task[Grading], ratings: _Ratings, shard: list[int]) -> Asy
             tier="small",
             messages=messages(task.context.request, ["line_ratings"], only=asked),
             step=task.step,
+            aborted=task.context.aborted,
             model=_section_model("line_ratings"),
             items={"line_ratings": TypeAdapter(LineRating)},
         )
@@ -217,6 +219,7 @@ async def _single(task: Task[Grading]) -> AsyncGenerator[StepEvent, None]:
         tier="large",
         messages=messages(request, list(GradingResult.model_fields), only=lines),
         step=task.step,
+        aborted=task.context.aborted,
         model=GradingResult,
         items={"line_ratings": TypeAdapter(LineRating)},
     )

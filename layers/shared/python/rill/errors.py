@@ -16,11 +16,12 @@
     ├── DeadlineExceeded         deadline           504  retryable
     └── ModelError               upstream_error     502
         ├── UpstreamError        upstream_error     502  retryable
+        ├── ModelTimeout         step_timeout       504  retryable
         ├── ModelOverloaded      model_overloaded   503  retryable
         ├── ModelRefused         model_refused      422
         ├── ModelTruncated       model_truncated    502  retryable
         └── InvalidOutput        invalid_output     502  retryable
-            └── SectionError     (rill.sections)
+            └── SectionError     (rill.sections, with its own tree)
 
 `message` is for the person in front of the page and gives nothing away; `detail` goes to the log.
 Standard library only: the runtime, which must start fast, imports this module.
@@ -148,6 +149,13 @@ class ModelError(RillError):
 class UpstreamError(ModelError):
     retryable = True
     default_message = "The connection to the model failed."
+
+
+class ModelTimeout(ModelError):
+    code = "step_timeout"
+    status = 504
+    retryable = True
+    default_message = "The model took too long to answer."
 
 
 class ModelOverloaded(ModelError):

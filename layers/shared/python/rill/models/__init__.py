@@ -1,0 +1,1 @@
+"""Models: catalogue and prices, the streaming client, structured answers."""

@@ -1,0 +1,249 @@
+"""The model client: one streamed call at a time, by the openai SDK, its bytes read by ourselves.
+
+The SDK opens the stream, retries and raises. The path of a delta leaves it: its chunk objects cost ten
+times what reading the bytes does.
+"""
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from rill.errors import (
+    InvalidOutput,
+    ModelRefused,
+    ModelTimeout,
+    ModelTruncated,
+    RillError,
+    UpstreamError,
+)
+from rill.events import Usage
+from rill.models.catalogue import Model, Tier
+from rill.models.failures import from_event, from_sdk
+from rill.models.settings import ModelSettings
+from rill.models.wire import DONE, Delta, EventSplitter, Tokens, delta
+
+if TYPE_CHECKING:
+    from openai import AsyncAPIResponse, AsyncOpenAI
+
+logger = logging.getLogger(__name__)
+Message = dict[str, str]
+CONNECT_SECONDS = 10.0
+CHARACTERS_PER_TOKEN = 4
+"""For estimates where a provider counts nothing. https://help.openai.com/en/articles/4936856"""
+
+
+class Call:
+    """One call to a model, its answer being read. Iterate once; `usage()` tells what it has used so far."""
+
+    def __init__(
+        self, model: Model, messages: Sequence[Message], first: Delta, rest: AsyncGenerator[Delta, None]
+    ) -> None:
+        self.model = model
+        self._sent = sum(len(message["content"]) for message in messages)
+        self._received = 0
+        self._tokens: Tokens | None = None
+        self._finish: str | None = None
+        self._refusal = ""
+        self._first = first
+        self._rest = rest
+
+    async def __aiter__(self) -> AsyncGenerator[str, None]:
+        """The pieces of the answer, as they come.
+
+        Raises:
+            ModelRefused: the model declined, or a filter stopped it.
+            ModelTruncated: the answer reached its limit of tokens.
+            ModelTimeout: nothing came for too long.
+            ModelError: anything else.
+        """
+        if text := self._take(self._first):
+            yield text
+        async for piece in self._rest:
+            if text := self._take(piece):
+                yield text
+        _check_end(self._finish, self._refusal)
+
+    def _take(self, piece: Delta) -> str:
+        self._received += len(piece.text) + len(piece.refusal)
+        self._tokens = piece.tokens or self._tokens
+        self._finish = piece.finish or self._finish
+        self._refusal += piece.refusal
+        return piece.text
+
+    def usage(self, step: str) -> Usage:
+        """The tokens as the provider counted them, or estimated by length where it has not (yet)."""
+        tokens = self._tokens or Tokens(
+            input_tokens=-(-self._sent // CHARACTERS_PER_TOKEN),
+            output_tokens=-(-self._received // CHARACTERS_PER_TOKEN),
+            cached_tokens=0,
+        )
+        price = self.model.price
+        if price is None:
+            cost = None
+        else:
+            cost = price.cost(tokens.input_tokens, tokens.output_tokens, tokens.cached_tokens)
+        return Usage(
+            step=step,
+            model=self.model.name,
+            input_tokens=tokens.input_tokens,
+            output_tokens=tokens.output_tokens,
+            cached_tokens=tokens.cached_tokens or None,
+            cost_usd=cost,
+            certainty="unknown" if cost is None else "exact" if self._tokens else "estimated",
+        )
+
+
+def _check_end(finish: str | None, refusal: str) -> None:
+    if refusal:
+        raise ModelRefused(detail=f"the model said: {refusal[:500]}")
+    if finish == "content_filter":
+        raise ModelRefused(detail="the provider's content filter ended the answer")
+    if finish == "length":
+        raise ModelTruncated(detail="finish_reason length")
+    if finish is None:
+        raise UpstreamError(detail="the model's stream ended without a finish_reason")
+    if finish != "stop":
+        raise InvalidOutput(detail=f"finish_reason {finish!r}")
+
+
+class ModelClient:
+    """Calls the models of `settings`. The SDK is imported, and the key read, with the first call."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._sdk: AsyncOpenAI | None = None
+
+    def connect(self) -> "AsyncOpenAI":
+        """The SDK's client. The first call imports the SDK (half a second): make it in a thread."""
+        with self._lock:
+            if self._sdk is None:
+                self._sdk = _build(self.settings)
+            return self._sdk
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._sdk is not None:
+            await self._sdk.close()
+
+    @asynccontextmanager
+    async def open(
+        self, *, tier: Tier, messages: Sequence[Message], response_format: dict[str, Any] | None = None
+    ) -> AsyncIterator[Call]:
+        """A call whose first piece has come. Leaving the context closes the connection at once.
+
+        Until the first piece, failures that a retry may help with are retried unseen: the SDK does it
+        until the answer's headers, by the provider's Retry-After, and we do it from there.
+
+        Args:
+            tier: which of the settings' models answers.
+            messages: `role` and `content` of each.
+            response_format: as the chat completions API takes it.
+
+        Raises:
+            RillError: what went wrong; its class says whether a retry helps.
+        """
+        sdk = self._sdk if self._sdk is not None else await asyncio.to_thread(self.connect)
+        model = self.settings.tiers[tier]
+        options: dict[str, Any] = {
+            "model": model.name,
+            "messages": list(messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_completion_tokens": self.settings.max_output_tokens,
+        }
+        if response_format is not None:
+            options["response_format"] = response_format
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self.settings.first_token_timeout):
+                    first, rest = await self._begin(sdk, options, stack)
+            except TimeoutError as error:
+                detail = f"no token in {self.settings.first_token_timeout:g} s"
+                raise ModelTimeout(detail=detail) from error
+            yield Call(model, messages, first, rest)
+
+    async def _begin(
+        self, sdk: "AsyncOpenAI", options: dict[str, Any], stack: AsyncExitStack
+    ) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+        """The first delta of an answer and the rest; `stack` closes the connection."""
+        tries = 0
+        while True:
+            async with AsyncExitStack() as trying:
+                deltas = await _request(sdk, options, trying)
+                try:
+                    first = await anext(deltas, None)
+                    if first is None:
+                        raise UpstreamError(detail="the model's answer was empty")
+                except RillError as error:
+                    if not error.retryable or tries == self.settings.retries:
+                        raise
+                    logger.warning("model call failed before its first token, trying again: %s", error)
+                else:
+                    stack.push_async_callback(trying.pop_all().aclose)
+                    return first, deltas
+            tries += 1
+            await asyncio.sleep(random.uniform(0.5, 1) * 0.25 * 2**tries)  # noqa: S311 - jitter
+
+
+def _build(settings: ModelSettings) -> "AsyncOpenAI":
+    import httpx2
+    from openai import AsyncOpenAI
+
+    key = settings.api_key
+    if not key and settings.secret_arn:
+        from aws_lambda_powertools.utilities.parameters import get_secret
+
+        key = str(get_secret(settings.secret_arn))
+    # A context for TLS takes 40 ms to build, so plain HTTP goes without one; redirects are off, so that
+    # nothing leads from there to a connection that is not checked.
+    secure = settings.base_url.startswith("https:")
+    timeout = httpx2.Timeout(settings.idle_timeout, connect=CONNECT_SECONDS)
+    http = httpx2.AsyncClient(verify=secure, timeout=timeout, follow_redirects=False)
+    return AsyncOpenAI(
+        api_key=key or "none",
+        base_url=settings.base_url,
+        timeout=timeout,
+        max_retries=settings.retries,
+        http_client=http,
+    )
+
+
+async def _request(
+    sdk: "AsyncOpenAI", options: dict[str, Any], stack: AsyncExitStack
+) -> AsyncGenerator[Delta, None]:
+    import httpx2
+    import openai
+
+    create = sdk.chat.completions.with_streaming_response.create
+    try:
+        response = await stack.enter_async_context(create(**options))
+    except (openai.APIError, httpx2.HTTPError) as error:
+        raise from_sdk(error) from error
+    deltas = _deltas(response)
+    stack.push_async_callback(deltas.aclose)
+    return deltas
+
+
+async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, None]:
+    """What the stream says, without the events that say nothing (a role, an empty piece)."""
+    import httpx2
+    import openai
+
+    splitter = EventSplitter()
+    try:
+        async for piece in response.iter_bytes():
+            for data in splitter.feed(piece):
+                if data == DONE:
+                    return
+                found = delta(data)
+                if found.error is not None:
+                    raise from_event(found.error)
+                if found.text or found.refusal or found.finish or found.tokens:
+                    yield found
+    except (openai.APIError, httpx2.HTTPError) as error:
+        raise from_sdk(error) from error
