@@ -1,0 +1,308 @@
+"""The whole stack on this machine: DynamoDB, a model, and every function behind its URL.
+
+::
+
+    async with Stack(template, provider) as stack:
+        stack.urls["grading"]   # http://127.0.0.1:…/
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import httpx2
+
+from local.functions.front import Front
+from local.functions.pool import Pool
+from local.functions.template import Function, Template
+from local.model import ScriptedModel
+from local.model.log import RequestLog
+from local.tables import CREDENTIALS, LocalDynamoDB, make_tables
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = ROOT / "template.yaml"
+STATE = ROOT / ".rill"
+
+DEFAULT_PACE = 100.0
+HEALTH_SECONDS = 60.0
+
+# Which provider a key in the environment means, the first one that is set.
+KEYS: Mapping[str, str] = {
+    "OPENAI_API_KEY": "openai",
+    "GEMINI_API_KEY": "gemini",
+    "GROQ_API_KEY": "groq",
+    "ANTHROPIC_API_KEY": "anthropic",
+}
+_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
+_PASSED_ON = ("RILL_MODEL_", "RILL_ALLOW_UNPRICED")
+
+
+class StackError(Exception):
+    """Something of the stack did not start, or ended by itself; the message is for the person at it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Who answers as the model.
+
+    Attributes:
+        name: as in RILL_MODEL_PROVIDER.
+        variables: what the functions get to know of it, beside the address of a scripted model.
+        why: what decided it, for the one line that says who answers.
+    """
+
+    name: str
+    why: str
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def scripted(self) -> bool:
+        return self.name == "scripted"
+
+    @property
+    def sentence(self) -> str:
+        if self.scripted:
+            return f"The model is scripted and answers by plain rules ({self.why})."
+        return f"The model is {self.name}'s ({self.why}); its calls cost money. --scripted does without."
+
+
+def choose_provider(env: Mapping[str, str], *, scripted: bool = False) -> Provider:
+    """Who answers: what the environment names or has a key for, or else the scripted model."""
+    if scripted:
+        return Provider(name="scripted", why="--scripted")
+    passed = {key: value for key, value in env.items() if key.startswith(_PASSED_ON)}
+    if (named := env.get("RILL_MODEL_PROVIDER")) and named != "scripted":
+        keys = {key: env[key] for key, provider in KEYS.items() if provider == named and env.get(key)}
+        return Provider(
+            name=named, why="RILL_MODEL_PROVIDER is set", variables={"RILL_MODEL_URL": "", **passed, **keys}
+        )
+    if not named:
+        for key, provider in KEYS.items():
+            if value := env.get(key):
+                variables = {"RILL_MODEL_URL": "", **passed, "RILL_MODEL_PROVIDER": provider, key: value}
+                return Provider(name=provider, why=f"{key} is set", variables=variables)
+    return Provider(
+        name="scripted", why="no key needed; OPENAI_API_KEY or another provider's brings a real one"
+    )
+
+
+class Stack:
+    """Starts everything on entry and stops it in reverse order on exit.
+
+    Args:
+        template: its functions with a URL are served, its tables made.
+        provider: who answers as the model.
+        pace: of the scripted model, in tokens a second.
+        first_port: functions listen on free ports from here on; 0 for any.
+        publish: write `urls.json` for other commands to find.
+        reload: start functions again when their code has changed.
+        state: the directory of `urls.json` and of the logs.
+
+    Attributes:
+        urls: the functions' URLs by name.
+        broken: functions that do not answer, with what their log says last.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        provider: Provider,
+        *,
+        pace: float = DEFAULT_PACE,
+        first_port: int = 0,
+        publish: bool = False,
+        reload: bool = False,
+        only: str | None = None,
+        state: Path = STATE,
+    ) -> None:
+        self.urls: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
+        self.dynamodb: LocalDynamoDB | None = None
+        self.variables: dict[str, str] = {}
+        self._template = template
+        self._provider = provider
+        self._pace = pace
+        self._port = first_port
+        self._publish = publish
+        self._reload = reload
+        self._only = only
+        self._state = state
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._open.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    async def _start(self) -> None:
+        await self.start_services()
+        served = [
+            function
+            for function in self._template.functions.values()
+            if function.url is not None and self._only in (None, function.name)
+        ]
+        if not served:
+            raise StackError("the template has no function with a URL")
+        for function in served:
+            await self._serve(function)
+        async with httpx2.AsyncClient(timeout=HEALTH_SECONDS, trust_env=False) as client:
+            await asyncio.gather(*(self._greet(client, name) for name in self.urls))
+        if self._publish:
+            self._write_urls()
+
+    async def start_services(self) -> None:
+        """DynamoDB with the tables, and the scripted model: what a function needs around it."""
+        (self._state / "logs").mkdir(parents=True, exist_ok=True)
+        endpoint = os.environ.get(_ENDPOINT)
+        if not endpoint:
+            self.dynamodb = await LocalDynamoDB.start(self._log("dynamodb"))
+            self._open.push_async_callback(self.dynamodb.stop)
+            endpoint = self.dynamodb.url
+        await asyncio.to_thread(make_tables, self._template, endpoint)
+        self.variables = {**CREDENTIALS, _ENDPOINT: endpoint, **self._provider.variables}
+        if self._provider.scripted:
+            model = ScriptedModel(pace=self._pace)
+            # The model alone keeps every prompt, for tests; a stack runs for days.
+            model.app.log = RequestLog(self.log_path("model"))
+            await asyncio.to_thread(model.start)
+            self._open.callback(model.stop)
+            self.variables |= {
+                "RILL_MODEL_PROVIDER": "scripted",
+                "RILL_MODEL_URL": model.openai_base_url,
+                "RILL_MODEL_SECRET_ARN": "",
+            }
+
+    async def stop(self) -> None:
+        """End what `start_services` started, where the stack is not used as a context manager."""
+        await self._open.aclose()
+
+    def log_path(self, name: str) -> Path:
+        return self._state / "logs" / f"{name}.log"
+
+    def _log(self, name: str) -> IO[bytes]:
+        return self._open.enter_context(self.log_path(name).open("ab"))
+
+    async def _serve(self, function: Function) -> None:
+        pool = Pool(function, self.variables, log=self._log(function.name), reload=self._reload)
+        self._open.push_async_callback(pool.close)
+        front = Front(pool)
+        self._open.push_async_callback(front.close)
+        if not self._port:
+            self.urls[function.name] = await front.start()
+            return
+        self.urls[function.name], port = await first_free(front.start, self._port)
+        self._port = port + 1
+
+    async def _greet(self, client: httpx2.AsyncClient, name: str) -> None:
+        """Any answer will do but the one that Lambda gives for a function that did not start."""
+        try:
+            answer = await client.get(f"{self.urls[name]}health")
+        except httpx2.HTTPError as error:
+            self.broken[name] = str(error)
+            return
+        if answer.status_code == 502:
+            self.broken[name] = self._last_words(name)
+
+    def _last_words(self, name: str) -> str:
+        lines = self.log_path(name).read_text(errors="replace").strip().splitlines()
+        return "\n".join(lines[-8:])
+
+    def _write_urls(self) -> None:
+        path, text = self._state / "urls.json", json.dumps(self.urls, indent=2) + "\n"
+        fresh = path.with_name(f".urls.{os.getpid()}")
+        fresh.write_text(text)
+        fresh.replace(path)
+
+        def remove() -> None:
+            # Another stack may have written its own meanwhile.
+            if path.is_file() and path.read_text() == text:
+                path.unlink()
+
+        self._open.callback(remove)
+
+    async def child_gone(self) -> str:
+        """Waits until something the stack needs has ended by itself; returns what, as a sentence."""
+        if self.dynamodb is None:
+            await asyncio.Event().wait()
+        assert self.dynamodb is not None  # noqa: S101  # the wait above does not end
+        status = await asyncio.shield(self.dynamodb.exit)
+        return f"{self.dynamodb.name} ended by itself, {_how(status)}; its log is {self.log_path('dynamodb')}"
+
+
+def _how(status: int) -> str:
+    return f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+
+
+async def first_free(start: Callable[[int], Awaitable[str]], port: int) -> tuple[str, int]:
+    """Listen on `port` or the next free one; returns the URL and the port.
+
+    Raises:
+        StackError: a hundred ports in a row are taken.
+    """
+    for candidate in range(port, min(port + 100, 65536)):
+        try:
+            return await start(candidate), candidate
+        except OSError:
+            continue
+    raise StackError(f"no port is free from {port} to {min(port + 99, 65535)}")
+
+
+async def run(stack: Stack, work: Callable[[Stack], Awaitable[int]], *, interrupted: int = 130) -> int:
+    """Start the stack, do the work and stop it all: also by Ctrl-C, SIGTERM, or when a child has died.
+
+    Returns:
+        what `work` returns, or `interrupted` where a signal ended it.
+
+    Raises:
+        StackError: the stack did not start, or a part of it ended by itself.
+    """
+    main, loop = asyncio.current_task(), asyncio.get_running_loop()
+    asked: list[int] = []
+
+    def ask(number: int) -> None:
+        # Once: a second Ctrl-C must not cut the stopping short and leave processes behind.
+        asked.append(number)
+        if len(asked) == 1 and main is not None:
+            main.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, ask, number)
+    try:
+        async with stack:
+            return await _guarded(stack, work)
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+        return interrupted
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _guarded(stack: Stack, work: Callable[[Stack], Awaitable[int]]) -> int:
+    working, gone = asyncio.ensure_future(work(stack)), asyncio.ensure_future(stack.child_gone())
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            raise StackError(gone.result())
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)

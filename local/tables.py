@@ -1,0 +1,148 @@
+"""The tables of the template, in a DynamoDB on this machine; moto's server where there is no other."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections import deque
+from collections.abc import Mapping
+from typing import IO, Any
+
+from local.functions.environment import REGION
+from local.functions.template import Template
+
+START_SECONDS = 30.0
+STOP_SECONDS = 3.0
+
+# Signing needs some credentials; what answers here takes any, and real ones must not be used by mistake.
+CREDENTIALS: Mapping[str, str] = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+_LISTENS = re.compile(rb"Running on (http://127\.0\.0\.1:\d+)")
+
+
+class TablesError(Exception):
+    """DynamoDB did not start, or did not take a table."""
+
+
+def make_tables(template: Template, endpoint: str) -> list[str]:
+    """Make the template's tables where they are not there yet; returns the names of the new ones.
+
+    Raises:
+        TablesError: the endpoint does not answer, or refuses a table.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client: Any = boto3.client(
+        "dynamodb",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 1}, proxies={}),
+    )
+    made = []
+    try:
+        for name, arguments in template.tables.items():
+            try:
+                client.create_table(**arguments)
+            except client.exceptions.ResourceInUseException:
+                continue
+            client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+            if attribute := template.ttl.get(name):
+                client.update_time_to_live(
+                    TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+                )
+            made.append(name)
+    except (BotoCoreError, ClientError) as error:
+        raise TablesError(f"DynamoDB at {endpoint}: {error}") from error
+    finally:
+        client.close()
+    return made
+
+
+class LocalDynamoDB:
+    """moto's server in a process of its own, with what it prints in a log.
+
+    Attributes:
+        url: where it listens.
+        exit: done when the process is gone, with its exit status.
+    """
+
+    name = "the local DynamoDB (moto)"
+
+    def __init__(self, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
+        self.url = ""
+        self.exit = asyncio.ensure_future(process.wait())
+        self._process = process
+        self._listens: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._last: deque[bytes] = deque(maxlen=5)
+        self._reading = asyncio.ensure_future(self._read(log))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    async def start(cls, log: IO[bytes]) -> "LocalDynamoDB":
+        """Start it on a free port and wait until it listens.
+
+        Raises:
+            TablesError: it ended, or said nothing for half a minute.
+        """
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        # A killed stack cannot end it: the kernel does, with its parent.
+        if setpriv := shutil.which("setpriv"):
+            command = [setpriv, "--pdeathsig", "KILL", "--", *command]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "PYTHONWARNINGS": "ignore"},
+            start_new_session=True,  # Ctrl-C is for the stack, which ends this one last
+        )
+        server = cls(process, log)
+        try:
+            await asyncio.wait(
+                {server._listens, server._reading},
+                timeout=START_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not server._listens.done():
+                said = b"".join(server._last).decode(errors="replace").strip()
+                raise TablesError(f"{cls.name} did not start: {said or 'it said nothing'}")
+        except BaseException:
+            await server.stop()
+            raise
+        server.url = server._listens.result()
+        return server
+
+    async def _read(self, log: IO[bytes]) -> None:
+        stream = self._process.stderr
+        assert stream is not None  # noqa: S101  # it was asked for as a pipe
+        rest = b""
+        while piece := await stream.read(64 * 1024):
+            log.write(piece)
+            log.flush()
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                self._last.append(line + b"\n")
+                if not self._listens.done() and (found := _LISTENS.search(line)):
+                    self._listens.set_result(found[1].decode())
+            rest = rest[-4096:]
+
+    async def stop(self) -> None:
+        """End the process: asked first, then killed."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        await asyncio.wait({self.exit}, timeout=STOP_SECONDS)
+        if not self.exit.done():
+            self._process.kill()
+        await self.exit
+        await self._reading
+        if not self._listens.done():
+            self._listens.cancel()
