@@ -73,7 +73,14 @@ def build(env: Mapping[str, str]) -> Starlette:
         return found
 
     return create_app(
-        Definition(name="grading", request_model=GradingRequest, start=start, read=read, explain=explain)
+        Definition(
+            name="grading",
+            request_model=GradingRequest,
+            start=start,
+            read=read,
+            explain=explain,
+            close=models.close,
+        )
     )
 
 

@@ -5,7 +5,8 @@ Starlette only; what a run needs beside it is imported behind its first event.
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
@@ -46,6 +47,7 @@ class Definition(Generic[R]):
         start: makes a run, not yet started, of a request.
         read: a stored run as `GET /runs/{id}` shows it, or None where there is none.
         explain: makes a sentence of one validation error of pydantic's.
+        close: closes what the app keeps open; called when the process ends.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Definition(Generic[R]):
     start: Callable[[R, Invocation], Run[Any]]
     read: Callable[[str], Awaitable[dict[str, Any] | None]]
     explain: Callable[[Any, Any], str]
+    close: Callable[[], Awaitable[None]] | None = None
 
 
 def create_app(definition: Definition[R]) -> Starlette:
@@ -78,7 +81,16 @@ def create_app(definition: Definition[R]) -> Starlette:
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "workflow": definition.name, "version": __version__})
 
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if definition.close is not None:
+                await definition.close()
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             Route("/runs", runs, methods=["POST"]),
             Route("/events", runs, methods=["POST"]),

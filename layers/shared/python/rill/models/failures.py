@@ -49,7 +49,7 @@ def from_sdk(error: Exception) -> RillError:
 def from_status(status: int, body: dict[str, Any], headers: Mapping[str, str], detail: str) -> RillError:
     """The error of an answer that is an HTTP error."""
     code = body.get("code") or body.get("type")
-    if isinstance(code, str) and code in _CODES:
+    if isinstance(code, str) and code in _CODES and status < 500:
         kind = _CODES[code]
     elif status in _OVERLOADED:
         kind = ModelOverloaded
