@@ -58,7 +58,7 @@ class EventSplitter:
             elif not line and self._data:
                 found.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                 self._data.clear()
-        self._held = len(self._line[0]) + sum(map(len, self._data))
+        self._held = len(self._line[0]) + sum(map(len, self._data)) + len(self._data)
         return found
 
     def _within(self, found: list[bytes]) -> list[bytes]:

@@ -1,0 +1,88 @@
+"""The model's event stream: any cut, any line ending; and what its events say."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rill.errors import UpstreamError
+from rill.models.wire import Delta, EventSplitter, Tokens, delta
+
+STREAM = (
+    b"\xef\xbb\xbf: a comment\n\nevent: x\nid: 7\ndata: one\n\ndata:two\n\n\n\nretry: 5\n\n"
+    b"data: three\ndata: more\n\ndata: [DONE]\n\ndata: never ends"
+)
+EVENTS = [b"one", b"two", b"three\nmore", b"[DONE]"]
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
+@given(chance=st.randoms(use_true_random=False))
+def test_any_cut_gives_the_same_events(ending: bytes, chance: random.Random) -> None:
+    stream = STREAM.replace(b"\n", ending)
+    cuts = sorted(chance.sample(range(len(stream) + 1), 6))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    for cut in ([stream], [bytes([byte]) for byte in stream], pieces):
+        splitter = EventSplitter()
+        assert [event for piece in cut for event in splitter.feed(piece)] == EVENTS
+
+
+def test_an_event_is_given_with_its_last_byte() -> None:
+    splitter = EventSplitter()
+    assert splitter.feed(b"data: one\n") == []
+    assert splitter.feed(b"\n") == [b"one"]
+
+
+@pytest.mark.parametrize("piece", [b"x" * 7, b"data: x\n", b"data:\n"])
+def test_an_event_without_end_is_refused(piece: bytes) -> None:
+    splitter = EventSplitter(max_bytes=20)
+    assert splitter.feed(piece) == []
+    with pytest.raises(UpstreamError) as caught:
+        splitter.feed(piece * 40)
+    assert "over 20 bytes" in str(caught.value)
+
+
+def test_the_limit_is_for_one_event() -> None:
+    splitter = EventSplitter(max_bytes=20)
+    for _ in range(100):
+        assert splitter.feed(b"data: twelve\n\n") == [b"twelve"]
+
+
+def chunk(**delta: Any) -> bytes:
+    return json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (chunk(role="assistant", content=""), Delta()),
+        (chunk(content="é"), Delta("é")),
+        (chunk(content=None, refusal="No."), Delta(refusal="No.")),
+        (b'{"choices":[{"finish_reason":"stop"}]}', Delta(finish="stop")),
+        (b'{"choices":[]}', Delta()),
+        (
+            b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,'
+            b'"prompt_tokens_details":{"cached_tokens":4}}}',
+            Delta(tokens=Tokens(input_tokens=9, output_tokens=2, cached_tokens=4)),
+        ),
+        (
+            b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}',
+            Delta(tokens=Tokens(input_tokens=9, output_tokens=2, cached_tokens=0)),
+        ),
+        (b'{"error":{"message":"x"}}', Delta(error={"message": "x"})),
+        (b'{"error":"x"}', Delta(error={"message": "x"})),
+    ],
+)
+def test_what_an_event_says(data: bytes, expected: Delta) -> None:
+    assert delta(data) == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[1]", b'{"choices":[3]}', b'{"choices":{}, "usage":{"prompt_tokens":1}}', b'{"choices":5}'],
+)
+def test_what_is_no_chunk_is_an_error_of_the_upstream(data: bytes) -> None:
+    with pytest.raises(UpstreamError):
+        delta(data)
