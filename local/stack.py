@@ -10,9 +10,8 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -24,6 +23,7 @@ from local.functions.pool import Pool
 from local.functions.template import Function, Template
 from local.model import ScriptedModel
 from local.model.log import RequestLog
+from local.provider import Provider
 from local.tables import CREDENTIALS, LocalDynamoDB, make_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,64 +33,11 @@ STATE = ROOT / ".rill"
 DEFAULT_PACE = 100.0
 HEALTH_SECONDS = 60.0
 
-# Which provider a key in the environment means, the first one that is set.
-KEYS: Mapping[str, str] = {
-    "OPENAI_API_KEY": "openai",
-    "GEMINI_API_KEY": "gemini",
-    "GROQ_API_KEY": "groq",
-    "ANTHROPIC_API_KEY": "anthropic",
-}
 _ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
-_PASSED_ON = ("RILL_MODEL_", "RILL_ALLOW_UNPRICED")
 
 
 class StackError(Exception):
     """Something of the stack did not start, or ended by itself; the message is for the person at it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """Who answers as the model.
-
-    Attributes:
-        name: as in RILL_MODEL_PROVIDER.
-        variables: what the functions get to know of it, beside the address of a scripted model.
-        why: what decided it, for the one line that says who answers.
-    """
-
-    name: str
-    why: str
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def scripted(self) -> bool:
-        return self.name == "scripted"
-
-    @property
-    def sentence(self) -> str:
-        if self.scripted:
-            return f"The model is scripted and answers by plain rules ({self.why})."
-        return f"The model is {self.name}'s ({self.why}); its calls cost money. --scripted does without."
-
-
-def choose_provider(env: Mapping[str, str], *, scripted: bool = False) -> Provider:
-    """Who answers: what the environment names or has a key for, or else the scripted model."""
-    if scripted:
-        return Provider(name="scripted", why="--scripted")
-    passed = {key: value for key, value in env.items() if key.startswith(_PASSED_ON)}
-    if (named := env.get("RILL_MODEL_PROVIDER")) and named != "scripted":
-        keys = {key: env[key] for key, provider in KEYS.items() if provider == named and env.get(key)}
-        return Provider(
-            name=named, why="RILL_MODEL_PROVIDER is set", variables={"RILL_MODEL_URL": "", **passed, **keys}
-        )
-    if not named:
-        for key, provider in KEYS.items():
-            if value := env.get(key):
-                variables = {"RILL_MODEL_URL": "", **passed, "RILL_MODEL_PROVIDER": provider, key: value}
-                return Provider(name=provider, why=f"{key} is set", variables=variables)
-    return Provider(
-        name="scripted", why="no key needed; OPENAI_API_KEY or another provider's brings a real one"
-    )
 
 
 class Stack:
@@ -103,6 +50,7 @@ class Stack:
         first_port: functions listen on free ports from here on; 0 for any.
         publish: write `urls.json` for other commands to find.
         reload: start functions again when their code has changed.
+        only: the one function to serve; "" for none, with the services alone.
         state: the directory of `urls.json` and of the logs.
 
     Attributes:
@@ -150,7 +98,9 @@ class Stack:
         await self._open.aclose()
 
     async def _start(self) -> None:
-        await self.start_services()
+        await self._start_services()
+        if self._only == "":
+            return
         served = [
             function
             for function in self._template.functions.values()
@@ -165,7 +115,7 @@ class Stack:
         if self._publish:
             self._write_urls()
 
-    async def start_services(self) -> None:
+    async def _start_services(self) -> None:
         """DynamoDB with the tables, and the scripted model: what a function needs around it."""
         (self._state / "logs").mkdir(parents=True, exist_ok=True)
         endpoint = os.environ.get(_ENDPOINT)
@@ -186,10 +136,6 @@ class Stack:
                 "RILL_MODEL_URL": model.openai_base_url,
                 "RILL_MODEL_SECRET_ARN": "",
             }
-
-    async def stop(self) -> None:
-        """End what `start_services` started, where the stack is not used as a context manager."""
-        await self._open.aclose()
 
     def log_path(self, name: str) -> Path:
         return self._state / "logs" / f"{name}.log"

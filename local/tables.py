@@ -107,11 +107,8 @@ class LocalDynamoDB:
         )
         server = cls(process, log)
         try:
-            await asyncio.wait(
-                {server._listens, server._reading},
-                timeout=START_SECONDS,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            either: set[asyncio.Future[Any]] = {server._listens, server._reading}
+            await asyncio.wait(either, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not server._listens.done():
                 said = b"".join(server._last).decode(errors="replace").strip()
                 raise TablesError(f"{cls.name} did not start: {said or 'it said nothing'}")

@@ -14,7 +14,8 @@ import httpx2
 import pytest
 
 from local.functions.template import Template, read
-from local.stack import Provider, Stack, StackError, choose_provider, run
+from local.provider import Provider, choose_provider
+from local.stack import Stack, StackError, run
 
 WHOLE = read(Path(__file__).parents[1] / "support/functions/template.yaml")
 SCRIPTED = Provider(name="scripted", why="test")

@@ -1,0 +1,149 @@
+"""What `rill` takes on its command line."""
+
+import argparse
+import math
+
+_EXIT_CODES = """exit codes:
+  0  complete
+  1  the run failed, or the function did
+  2  the input or the options cannot be used
+  3  nobody answers at the URL, or the connection was lost
+"""
+_EXAMPLES = """examples:
+  rill demo                        grade a sample call, section by section
+  rill dev                         the whole stack on this machine, until Ctrl-C
+  rill grade call.txt              grade a call: plain text, JSON, or JSON Lines
+  rill grade - --json < call.txt   the result alone, as JSON
+  rill invoke grading events/grading/run.json
+                                   one event through AWS's Lambda emulator
+  rill model --fault 429:2         the scripted model alone
+"""
+_GRADE_EXAMPLES = """FILE can be
+  a grading request        {"session_id": "s1", "transcript": [{"line_number": 1, ...}, ...]}
+  a list of lines          [{"speaker": "rep", "text": "Hi"}, ...] or ["Rep: Hi", ...]
+  plain text               Rep: Hi, how can I help?
+                           Customer: I need a return label.
+  JSON Lines               one of these on each line; choose with --line N
+
+examples:
+  rill grade call.txt --rep "Anna Lee"
+  rill grade calls.jsonl --line 3 --mode single
+  rill grade call.json --url https://abc.lambda-url.eu-west-1.on.aws/ --iam
+
+"""
+
+
+def _pace(text: str) -> float:
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = -1.0
+    if not 0 <= pace < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens a second")
+    return pace
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65000")
+    return int(text)
+
+
+def _line(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no line number, counted from 1")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    rill = argparse.ArgumentParser(
+        prog="rill",
+        description="AI workflows as Lambda functions that stream, run and looked at on this machine.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = rill.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _demo(commands.add_parser("demo", help="grade a bundled sample call and watch it happen"))
+    _dev(commands.add_parser("dev", help="run the whole stack until Ctrl-C"))
+    _grade(
+        commands.add_parser(
+            "grade",
+            help="grade a call from a file",
+            epilog=_GRADE_EXAMPLES + _EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    _invoke(
+        commands.add_parser(
+            "invoke",
+            help="run one event through AWS's Lambda emulator, without Docker",
+            epilog="example:\n  rill invoke grading events/grading/run.json\n",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    commands.add_parser("model", help="the scripted, OpenAI-compatible model alone (rill model --help)")
+    return rill
+
+
+def _scripted(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scripted", action="store_true", help="the scripted model, even with a provider's key set"
+    )
+
+
+def _paced(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--pace",
+        type=_pace,
+        default=100.0,
+        metavar="N",
+        help="tokens a second of the scripted model, 0 for no limit (default: 100)",
+    )
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    _paced(command)
+    command.add_argument("--single", action="store_true", help="all sections out of one model call")
+    _scripted(command)
+
+
+def _dev(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--port",
+        type=_port,
+        metavar="N",
+        help="of the page; functions follow (default: 8000 or the next free)",
+    )
+    _paced(command)
+    _scripted(command)
+
+
+def _grade(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="the call; - reads standard input")
+    command.add_argument(
+        "--url",
+        help="of the grading function (default: the one of a running `rill dev`, or a stack of its own)",
+    )
+    command.add_argument(
+        "--iam",
+        action="store_true",
+        help="sign the request for a URL with IAM, by this machine's credentials",
+    )
+    command.add_argument("--json", action="store_true", help="print the result alone, as JSON")
+    command.add_argument(
+        "--mode", choices=["multi", "single"], help="sections in parallel model calls, or in one"
+    )
+    command.add_argument("--session-id", metavar="ID", help="what the result is stored under")
+    command.add_argument("--rep", metavar="NAME", help="who is the rep in a transcript with names")
+    command.add_argument("--line", type=_line, metavar="N", help="which call of a JSON Lines file")
+    _scripted(command)
+
+
+def _invoke(command: argparse.ArgumentParser) -> None:
+    command.add_argument("function", metavar="FUNCTION", help="its name or logical id in template.yaml")
+    command.add_argument("event", metavar="EVENT.json", help="the event; - reads standard input")
+    command.add_argument(
+        "--raw", action="store_true", help="print the answer as the emulator gives it, prelude and all"
+    )
+    _scripted(command)
