@@ -12,6 +12,7 @@ from grading.problems import explain
 from grading.workflow import Grading, result, workflow
 from rill.models.client import ModelClient
 from rill.models.settings import ModelSettings
+from rill.observability import Metrics, set_up_logging
 from rill.pipeline import Execution
 from rill.runs import Ledger, Run, new_run_id
 from rill.stores.dynamo import Dynamo
@@ -22,7 +23,9 @@ from rill.web import Definition, Invocation, create_app
 
 def build(env: Mapping[str, str]) -> Starlette:
     """The app over the tables and the model that `env` names."""
+    set_up_logging(env)
     models = ModelClient(ModelSettings.from_env(env))
+    metrics = Metrics(env)
     dynamo = Dynamo()
     runs = RunStore(dynamo, env["RILL_RUNS_TABLE"])
     ratings = LineRatingStore(dynamo, env["RILL_LINE_RATINGS_TABLE"])
@@ -60,6 +63,7 @@ def build(env: Mapping[str, str]) -> Starlette:
             keep=keep,
             deadline_ms=invocation.deadline_ms,
             ledger=ledger,
+            observe=metrics.run_ended,
         )
 
     async def read(run_id: str) -> dict[str, Any] | None:

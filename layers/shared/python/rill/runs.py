@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from rill import sse
 from rill.errors import DeadlineExceeded, RillError
-from rill.events import Certainty, Complete, Error, Event, Start, Status, Usage, UsageTotal
+from rill.events import Certainty, Complete, Error, Event, Item, Section, Start, Status, Usage, UsageTotal
+from rill.observability import RunMetrics, add_log_keys
 from rill.pipeline import Execution
 from rill.stores.runs import RunRecord, RunStore, now_ms, usage_document
 
@@ -73,6 +74,8 @@ class Run(Generic[C]):
         keep: writes what belongs to the result beside it, before the run counts as complete; returns
             what of the result is kept with the run itself.
         deadline_ms: when the invocation ends, epoch milliseconds, or None.
+        ledger: where model calls that no event tells of are counted as well.
+        observe: told what there is to count, once the run has ended.
     """
 
     record: RunRecord
@@ -82,30 +85,64 @@ class Run(Generic[C]):
     keep: Callable[[RunRecord, dict[str, Any]], Awaitable[tuple[dict[str, Any], int]]] | None = None
     deadline_ms: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    observe: Callable[[RunMetrics], None] | None = None
     terminal: Complete | Error | None = None
     failure: RillError | None = None
     _seq: int = 0
+    _sections: int = 0
+    _items: int = 0
     _began: float = field(default_factory=time.perf_counter)
 
     async def frames(self) -> AsyncIterator[bytes]:
         """The stream's bytes. Each piece is one or more whole frames, and is ready to be sent."""
+        add_log_keys(run_id=self.record.run_id, request_id=self.record.request_id)
         yield sse.RETRY + self._encode(self._start())
         begun = asyncio.create_task(self._begin())
         timer = self._at_deadline()
         try:
             async for batch in self.execution.batches():
-                for event in batch:
-                    if isinstance(event, Usage):
-                        self.ledger.add(event)
+                self._count(batch)
                 yield b"".join(map(self._encode, batch)) if batch else sse.KEEP_ALIVE
             await begun
             for event in await self._end():
                 yield self._encode(event)
+            if self.observe is not None:
+                self.observe(self._metrics())
         finally:
             if timer is not None:
                 timer.cancel()
             begun.cancel()
             await asyncio.gather(begun, return_exceptions=True)
+
+    def _count(self, batch: list[Event]) -> None:
+        for event in batch:
+            if isinstance(event, Usage):
+                self.ledger.add(event)
+            elif isinstance(event, Section):
+                self._sections += 1
+            elif isinstance(event, Item):
+                self._items += 1
+
+    def _metrics(self) -> RunMetrics:
+        step, failure = self.execution.failure or (None, self.failure)
+        return RunMetrics(
+            workflow=self.record.workflow,
+            run_id=self.record.run_id,
+            request_id=self.record.request_id,
+            outcome="complete" if failure is None else "failed",
+            duration=self._elapsed(),
+            sections=self._sections,
+            line_ratings=self._items,
+            input_tokens=self.ledger.input_tokens,
+            output_tokens=self.ledger.output_tokens,
+            cost_usd=self.ledger.cost_usd,
+            failed_step=step,
+            code=None if failure is None else failure.code,
+        )
+
+    def _elapsed(self) -> float:
+        """Milliseconds since the run began."""
+        return round((time.perf_counter() - self._began) * 1000, 1)
 
     def _encode(self, event: Event) -> bytes:
         self._seq += 1
@@ -146,9 +183,8 @@ class Run(Generic[C]):
         return await self._failed(*self.execution.failure)
 
     async def _complete(self, result: dict[str, Any]) -> list[Event]:
-        duration = round((time.perf_counter() - self._began) * 1000, 1)
         self.terminal = Complete(
-            data=result, duration=duration, usage=self.ledger.total, cost_usd=self.ledger.cost_usd
+            data=result, duration=self._elapsed(), usage=self.ledger.total, cost_usd=self.ledger.cost_usd
         )
         if self.store is None:
             return [self.terminal]
