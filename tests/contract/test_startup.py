@@ -1,0 +1,84 @@
+"""What each function imports before its first event: import is what a cold start consists of."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "RILL_RUNS_TABLE": "Runs",
+    "RILL_LINE_RATINGS_TABLE": "LineRatings",
+    "RILL_MODEL_PROVIDER": "scripted",
+    # Nothing listens there and nothing has to: the first event comes before the first connection.
+    "RILL_MODEL_URL": "http://127.0.0.1:9/v1",
+    "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
+    "PYTHONPATH": f"{ROOT}/layers/shared/python:{ROOT}/functions:{ROOT}",
+}
+
+# Packages that start-up may import beside the standard library and Rill's own.
+ALLOWED = {
+    "grading": {
+        "annotated_types",
+        "anyio",
+        "idna",
+        "jiter",
+        "pydantic",
+        "pydantic_core",
+        "sniffio",
+        "starlette",
+        "typing_extensions",
+        "typing_inspection",
+    },
+}
+# What must not be there when the first event is on its way.
+LATER = {"aws_lambda_powertools", "boto3", "botocore", "fastapi", "httpx2", "openai"}
+
+SCRIPT = """
+import asyncio, json, os, sys
+before = set(sys.modules)
+import FUNCTION.app
+def imported():
+    names = {name.partition(".")[0] for name in set(sys.modules) - before}
+    return sorted(n for n in names - sys.stdlib_module_names if not n.startswith("_sysconfigdata"))
+report = {"startup": imported()}
+async def main():
+    from tests.support.asgi import call
+    async def first(piece):
+        report["first_piece"] = piece.decode()
+        report["first_event"] = imported()
+        print(json.dumps(report), flush=True)
+        os._exit(0)
+    await call(FUNCTION.app.app, "POST", "/runs", body=sys.stdin.buffer.read(),
+               headers={"accept": "text/event-stream"}, on_piece=first)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module", params=sorted(ALLOWED))
+def report(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What a fresh process says of its own imports."""
+    function: str = request.param
+    body = (ROOT / "tests/data/calls.jsonl").read_bytes().splitlines()[0]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("FUNCTION", function)],
+        input=body,
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return {"function": function, **json.loads(done.stdout)}
+
+
+def test_start_up_imports_what_is_listed_and_nothing_else(report: dict[str, Any]) -> None:
+    own = {"rill", report["function"]}
+    assert set(report["startup"]) - own <= ALLOWED[report["function"]]
+
+
+def test_the_first_event_goes_out_before_anything_heavy_is_imported(report: dict[str, Any]) -> None:
+    assert '"type":"start"' in report["first_piece"]
+    assert not set(report["first_event"]) & LATER
