@@ -27,6 +27,14 @@ TASKS = {
 }
 
 
+WHOLE_CALL_LINES = 200
+"""Up to this length every call to the model sees the whole transcript, which providers cache."""
+
+CONTEXT_LINES = 40
+"""In a longer one, how many lines around those to rate are shown: the cost grows with the length, not
+with its square."""
+
+
 def _fence(name: str, rows: Sequence[dict[str, object]]) -> str:
     # "<" is escaped, so that no text can hold the closing tag; JSON reads it back as it was.
     lines = (json.dumps(row, ensure_ascii=False).replace("<", "\\u003c") for row in rows)
@@ -35,6 +43,14 @@ def _fence(name: str, rows: Sequence[dict[str, object]]) -> str:
 
 def _transcript(lines: Sequence[Line]) -> str:
     return _fence("transcript", [line.model_dump() for line in lines])
+
+
+def _around(lines: Sequence[Line], only: Sequence[int] | None) -> Sequence[Line]:
+    if not only or len(lines) <= WHOLE_CALL_LINES:
+        return lines
+    asked = set(only)
+    places = [place for place, line in enumerate(lines) if line.line_number in asked]
+    return lines[max(places[0] - CONTEXT_LINES, 0) : places[-1] + CONTEXT_LINES + 1]
 
 
 def _knowledge(documents: Sequence[Document]) -> str:
@@ -54,7 +70,9 @@ def messages(
         only: line numbers to rate, where one call rates a part of the lines.
     """
     # The transcript comes first: calls of one run share that beginning, which providers cache.
-    parts = [_transcript(request.transcript), _knowledge(request.knowledge), *(TASKS[s] for s in sections)]
+    lines = request.transcript if len(sections) > 1 else _around(request.transcript, only)
+    note = "" if len(lines) == len(request.transcript) else "This is a part of a longer call."
+    parts = [_transcript(lines), note, _knowledge(request.knowledge), *(TASKS[s] for s in sections)]
     if only is not None:
         parts.append("Rate only these line numbers: " + ", ".join(map(str, only)))
     return [
