@@ -8,7 +8,7 @@ SAM := .tools/sam/bin/sam
 # The lock files are whole, so pip has nothing to resolve: --no-deps keeps it from trying.
 PIP = -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: help setup demo dev test check coverage schema lock tools validate build clean
+.PHONY: help setup demo dev test check coverage schema lock tools validate build deploy clean
 
 help: ## List these tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,15 @@ lock: $(VENV)/.dev ## Pin the requirements again, with hashes (needs uv)
 	    --no-emit-index-url --no-emit-find-links --no-header -o $$name.txt $$name.in || exit 1; done
 
 tools: .tools/sam/.made ## Install AWS SAM (its own environment: its pins differ)
+
+validate: tools ## Check template.yaml with SAM and cfn-lint
+	@SAM_CLI_TELEMETRY=0 $(SAM) validate
+
+build: tools ## Build the layers into .aws-sam (RILL_TARGET_PYTHON names a Python 3.13)
+	@SAM_CLI_TELEMETRY=0 $(SAM) build
+
+deploy: validate build ## Deploy to AWS: `make deploy ENV=prod ARGS="--guided"` (ENV: a part of samconfig.toml)
+	@SAM_CLI_TELEMETRY=0 $(SAM) deploy --config-env $(or $(ENV),default) $(ARGS)
 
 clean: ## Remove what the other tasks made
 	@rm -rf $(VENV) .venv-3.13 .tools .rill .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
