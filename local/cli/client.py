@@ -50,7 +50,7 @@ async def grade(target: Target, request: Mapping[str, Any], renderer: Renderer) 
         Unreachable: nobody answers, or the connection was lost before the run's end.
         Problem: the function failed before it sent anything.
     """
-    body = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    body = json.dumps(request).encode()
     headers = {
         "Content-Type": "application/json",
         "Accept": "text/event-stream",

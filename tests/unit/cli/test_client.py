@@ -1,0 +1,165 @@
+"""What the client makes of a server's answers, from a server that plays them byte by byte."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from local.cli.client import Target, grade, signed
+from local.cli.problems import BadInput, Problem, Unreachable
+from local.cli.render import Silent
+from local.functions.http import Exchange, Server
+
+REQUEST = {"session_id": "s", "transcript": [{"line_number": 1, "speaker": "rep", "text": "Hi \ud800"}]}
+SSE = [("Content-Type", "text/event-stream; charset=utf-8"), ("X-Run-Id", "r-7")]
+COMPLETE = {"type": "complete", "data": {"a": "\u2028"}, "duration": 1, "usage": {}, "cost_usd": 0}
+
+Serve = Callable[[Callable[[Exchange], Awaitable[None]]], Awaitable[Target]]
+
+
+class Recorder(Silent):
+    def __init__(self) -> None:
+        self.types: list[str] = []
+
+    def event(self, event: Any) -> None:
+        self.types.append(event["type"])
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    async with AsyncExitStack() as stack:
+
+        async def start(handler: Callable[[Exchange], Awaitable[None]]) -> Target:
+            server = Server(handler)
+            stack.push_async_callback(server.close)
+            await server.start()
+            return Target(url=server.url)
+
+        yield start
+
+
+def frames(*events: dict[str, Any]) -> bytes:
+    whole = [f"id: {n}\ndata: {json.dumps(event)}\n\n" for n, event in enumerate(events, 1)]
+    return ("retry: 1000\n\n: keep-alive\n\n" + "".join(whole)).encode()
+
+
+async def test_stream_to_its_end(serve: Serve) -> None:
+    asked: list[Any] = []
+
+    async def handle(exchange: Exchange) -> None:
+        body = await exchange.body(10_000)
+        asked.append((exchange.method, exchange.target, exchange.header("accept"), body))
+        await exchange.start(200, SSE)
+        for byte in frames({"type": "status", "message": "m"}, COMPLETE):
+            await exchange.send(bytes([byte]))
+        await exchange.end()
+
+    recorder = Recorder()
+    assert await grade(await serve(handle), REQUEST, recorder) == COMPLETE
+    assert recorder.types == ["status", "complete"]
+    ((method, target, accept, body),) = asked
+    assert (method, target, accept) == ("POST", "/runs", "text/event-stream")
+    assert body == json.dumps(REQUEST).encode()
+
+
+@pytest.mark.parametrize("abort", [True, False])
+async def test_connection_that_drops_names_the_run(serve: Serve, abort: bool) -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.body(10_000)
+        await exchange.start(200, SSE)
+        await exchange.send(frames({"type": "status", "message": "m"}))
+        if abort:
+            exchange.abort()
+        else:
+            await exchange.end()
+
+    with pytest.raises(Unreachable, match=r"the connection to run r-7 was lost before its end") as caught:
+        await grade(await serve(handle), REQUEST, Silent())
+    assert caught.value.code == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"id: 4\ndata: {\n\n", "event 4 of the stream is not JSON"),
+        (b"data: []\n\n", "event . of the stream is no"),
+    ],
+)
+async def test_stream_that_is_none(serve: Serve, data: bytes, said: str) -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.body(10_000)
+        await exchange.respond(200, SSE, data)
+
+    with pytest.raises(Unreachable, match=said):
+        await grade(await serve(handle), REQUEST, Silent())
+
+
+async def test_event_that_is_not_of_the_protocol(serve: Serve) -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.body(10_000)
+        await exchange.respond(200, SSE, frames({"no": "type"}))
+
+    with pytest.raises(Unreachable, match="event 1 of the stream is not of the protocol"):
+        await grade(await serve(handle), REQUEST, Recorder())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        (400, b'{"message": "line 3: no"}', BadInput, r"refuses the request \(400\): line 3: no"),
+        (413, b'{"Message": "big"}', BadInput, r"\(413\): big"),
+        (403, b"{}", Unreachable, r"answers 403: it does not say why; a URL with IAM needs --iam"),
+        (404, b"<html>", Unreachable, r"answers 404: it does not say why$"),
+        (502, b'{"Message": "Internal Server Error"}', Problem, r"failed \(502\): Internal Server Error"),
+        (429, b'{"message": "slow down"}', Problem, r"failed \(429\): slow down"),
+        (200, b"hello", Unreachable, "does not answer with an event stream"),
+    ],
+)
+async def test_refusals(serve: Serve, status: int, body: bytes, kind: type[Problem], said: str) -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.body(10_000)
+        await exchange.respond(status, [("Content-Type", "application/json")], body)
+
+    with pytest.raises(kind, match=said) as caught:
+        await grade(await serve(handle), REQUEST, Silent())
+    assert type(caught.value) is kind
+
+
+async def test_nobody_there(serve: Serve) -> None:
+    server = Server(lambda exchange: exchange.respond(200, []))
+    await server.start()
+    url = server.url
+    await server.close()
+    with pytest.raises(Unreachable, match=f"nobody answers at {url}"):
+        await grade(Target(url=url), REQUEST, Silent())
+
+
+@pytest.mark.parametrize("url", ["", "localhost:1", "ftp://x/", "http://"])
+def test_url_that_is_none(url: str) -> None:
+    with pytest.raises(BadInput, match="is not an http or https URL"):
+        Target(url=url)
+
+
+def test_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    url = "https://abc.lambda-url.eu-west-3.on.aws/runs"
+    headers = signed("POST", url, {"Content-Type": "application/json"}, b"{}")
+    assert headers["Content-Type"] == "application/json"
+    assert (
+        "/eu-west-3/lambda/aws4_request, SignedHeaders=content-type;host;x-amz-date"
+        in headers["Authorization"]
+    )
+
+
+def test_no_region_to_sign_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "none")
+    with pytest.raises(BadInput, match="no region"):
+        signed("POST", "https://example.org/runs", {}, b"")
