@@ -1,7 +1,7 @@
 """Plain rules that rate a call: the scripted model's opinion, without its words. Pure.
 
-A rep line starts at 60 points. Each rule it meets adds or takes points and leaves its reason; the sum
-decides between excellent (80 and more), good (55 and more) and poor. A line that passes over a need, an
+A rep line starts at 52 points. Each rule it meets adds or takes points and leaves its reason; the sum
+decides between excellent (72 and more), good (55 and more) and poor. A line that passes over a need, an
 objection or a buying signal of the customer is a missed opportunity instead of merely poor or plain.
 """
 
@@ -14,7 +14,7 @@ from local.model.signals import Line, Objection, Signals, read
 
 Effectiveness = Literal["excellent", "good", "poor", "missed_opportunity"]
 
-START, EXCELLENT, GOOD = 60, 80, 55
+START, EXCELLENT, GOOD = 52, 72, 55
 LONG_LINE = 70  # words; about half a minute of speech without a pause for the customer
 
 
@@ -123,12 +123,16 @@ def _own_rules(signals: Signals) -> list[tuple[int, str]]:
             rules.append((4, "backs it with a figure"))
     if signals.empathy:
         rules.append((10, "shows empathy"))
+    elif signals.warm:
+        rules.append((4, "is friendly"))
     if signals.closes:
         rules.append((10, "moves towards a next step"))
     if signals.fillers:
         rules.append((-8 * min(len(signals.fillers), 4), f"uses fillers ({', '.join(signals.fillers[:3])})"))
     if signals.negative:
         rules.append((-25 * min(len(signals.negative), 2), f"puts the customer off ({signals.negative[0]})"))
+    if signals.refuses and not signals.benefits:
+        rules.append((-22, "says no and offers nothing instead"))
     if signals.words > LONG_LINE:
         rules.append((-12, f"talks for {signals.words} words without a pause"))
     return rules

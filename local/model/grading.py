@@ -160,15 +160,20 @@ def _ask_on(rating: LineRating) -> str:
     return f"{text}{'' if text[-1] in '.!?' else '.'} What matters most to you here?"
 
 
-def _say_shorter(rating: LineRating) -> str:
-    if read(rating.line.text).fillers:
+def _say_better(rating: LineRating) -> str:
+    signals = read(rating.line.text)
+    if signals.negative:
+        return "I understand. Tell me more about it, so that I can help you."
+    if signals.refuses:
+        return "That one I can't do. What I can do is look for another way: what matters most to you in it?"
+    if signals.fillers:
         return "Let me put it plainly. What would help you most right now?"
-    return "I understand. Tell me more about it, so that I can help you."
+    return _ask_on(rating)
 
 
 _BY_EFFECTIVENESS: Mapping[Effectiveness, Callable[[LineRating], str]] = MappingProxyType({
     "excellent": _ask_on,
     "good": _ask_on,
-    "poor": _say_shorter,
+    "poor": _say_better,
     "missed_opportunity": lambda _: "That sounds important. How do you deal with it today?",
 })  # fmt: skip

@@ -73,6 +73,11 @@ _NEGATIVE = _any(
     "nothing i can do", "can't help", "that's just how it is", "you should have", "hurry up", "your fault",
     "look it up",
 )  # fmt: skip
+_REFUSAL = _any(
+    "unfortunately", "(?:we|i) (?:cannot|can't|won't|are unable to|am unable to|couldn't)", "not possible",
+    "not able to",
+    "(?:out of stock|sold out)", "we don't (?:have|offer|do)",
+)  # fmt: skip
 _NEED = _any(
     "(?:i|we) (?:really )?(?:need|want|would like)", "(?:i'd|we'd) like", "looking (?:for|to|into)",
     "trying to(?! help)",
@@ -119,6 +124,7 @@ class Signals:
     closes: bool = False
     discount: bool = False
     negative: tuple[str, ...] = ()
+    refuses: bool = False
     need: bool = False
     buying: bool = False
     objection: Objection | None = None
@@ -145,6 +151,7 @@ def read(text: str) -> Signals:
         closes=_CLOSE.search(text) is not None,
         discount=_DISCOUNT.search(text) is not None,
         negative=_found(_NEGATIVE, text),
+        refuses=_REFUSAL.search(text) is not None,
         need=_NEED.search(text) is not None,
         buying=_BUYING.search(text) is not None,
         objection=next((kind for kind, pattern in _OBJECTIONS if pattern.search(text)), None),

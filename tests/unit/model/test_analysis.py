@@ -156,6 +156,7 @@ def test_alternatives_fit_their_line() -> None:
         (2, "rep", "Hello."),
         (3, "rep", "You are wrong, whatever."),
         (4, "rep", "Um, uh, well."),
+        (5, "rep", "Unfortunately that is not possible."),
     )
     said = [rating["alternative_lines"][0] for rating in sections(analysed(*rows))["line_ratings"]]
     assert said == [
@@ -163,6 +164,7 @@ def test_alternatives_fit_their_line() -> None:
         "Tell me what matters most to you, and I'll start there.",
         "I understand. Tell me more about it, so that I can help you.",
         "Let me put it plainly. What would help you most right now?",
+        "That one I can't do. What I can do is look for another way: what matters most to you in it?",
     ]
 
 
