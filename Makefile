@@ -41,6 +41,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 
 setup: $(VENV)/.dev ## Make the virtual environment with everything for development
 
+demo: $(VENV)/.local ## Grade a sample call, section by section, in this terminal
+	@$(BIN)/rill demo
+
+dev: $(VENV)/.local ## Run the whole stack on this machine
+	@$(BIN)/rill dev $(if $(PORT),--port $(PORT))
+
 test: $(VENV)/.dev tools ## Run all tests
 	@$(BIN)/python -m pytest -n 2
 

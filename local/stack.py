@@ -28,12 +28,16 @@ from local.tables import CREDENTIALS, LocalDynamoDB, make_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template.yaml"
-STATE = ROOT / ".rill"
 
 DEFAULT_PACE = 100.0
 HEALTH_SECONDS = 60.0
 
 _ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
+
+
+def state_directory() -> Path:
+    """Where stacks leave what others have to find: `.rill` in the checkout, or RILL_STATE_DIR."""
+    return Path(os.environ.get("RILL_STATE_DIR") or ROOT / ".rill")
 
 
 class StackError(Exception):
@@ -47,11 +51,12 @@ class Stack:
         template: its functions with a URL are served, its tables made.
         provider: who answers as the model.
         pace: of the scripted model, in tokens a second.
+        faults: of the scripted model, as `local.model.faults` writes them.
         first_port: functions listen on free ports from here on; 0 for any.
         publish: write `urls.json` for other commands to find.
         reload: start functions again when their code has changed.
         only: the one function to serve; "" for none, with the services alone.
-        state: the directory of `urls.json` and of the logs.
+        state: where `urls.json` and the logs go.
 
     Attributes:
         urls: the functions' URLs by name.
@@ -64,11 +69,12 @@ class Stack:
         provider: Provider,
         *,
         pace: float = DEFAULT_PACE,
+        faults: str = "",
         first_port: int = 0,
         publish: bool = False,
         reload: bool = False,
         only: str | None = None,
-        state: Path = STATE,
+        state: Path | None = None,
     ) -> None:
         self.urls: dict[str, str] = {}
         self.broken: dict[str, str] = {}
@@ -77,11 +83,12 @@ class Stack:
         self._template = template
         self._provider = provider
         self._pace = pace
+        self._faults = faults
         self._port = first_port
         self._publish = publish
         self._reload = reload
         self._only = only
-        self._state = state
+        self._state = state or state_directory()
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -126,7 +133,7 @@ class Stack:
         await asyncio.to_thread(make_tables, self._template, endpoint)
         self.variables = {**CREDENTIALS, _ENDPOINT: endpoint, **self._provider.variables}
         if self._provider.scripted:
-            model = ScriptedModel(pace=self._pace)
+            model = ScriptedModel(pace=self._pace, faults=self._faults)
             # The model alone keeps every prompt, for tests; a stack runs for days.
             model.app.log = RequestLog(self.log_path("model"))
             await asyncio.to_thread(model.start)

@@ -14,7 +14,7 @@ _EXAMPLES = """examples:
   rill dev                         the whole stack on this machine, until Ctrl-C
   rill grade call.txt              grade a call: plain text, JSON, or JSON Lines
   rill grade - --json < call.txt   the result alone, as JSON
-  rill invoke grading events/grading/run.json
+  rill invoke grading events/grading/url-stream.json
                                    one event through AWS's Lambda emulator
   rill model --fault 429:2         the scripted model alone
 """
@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser(
             "invoke",
             help="run one event through AWS's Lambda emulator, without Docker",
-            epilog="example:\n  rill invoke grading events/grading/run.json\n",
+            epilog="example:\n  rill invoke grading events/grading/url-stream.json\n",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
@@ -100,6 +100,23 @@ def _paced(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tokens a second of the scripted model, 0 for no limit (default: 100)",
     )
+    command.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        help="what goes wrong in the scripted model, such as 429:2 or scores=cut@5:once; may be repeated",
+    )
+
+
+def _fault(text: str) -> str:
+    from local.model.faults import BadFault, parse
+
+    try:
+        parse(text)
+    except BadFault as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+    return text
 
 
 def _demo(command: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ SAMPLE = Path(__file__).parents[1] / "samples" / "return-refused.json"
 
 def main(given: argparse.Namespace) -> int:
     """Start a stack of its own, grade the sample, and say where to go next."""
-    provider = choose_provider(os.environ, scripted=given.scripted)
+    provider = choose_provider(os.environ, scripted=given.scripted or bool(given.fault))
     request = json.loads(SAMPLE.read_text())
     if given.single:
         request["mode"] = "single"
@@ -35,4 +35,4 @@ def main(given: argparse.Namespace) -> int:
         return code
 
     print("Starting DynamoDB, the model and the function …", flush=True)
-    return launch(provider, work, only="grading", pace=given.pace)
+    return launch(provider, work, only="grading", pace=given.pace, faults=",".join(given.fault))

@@ -14,7 +14,7 @@ DEFAULT_PORT = 8000
 
 def main(given: argparse.Namespace) -> int:
     """Start everything, say where it is, and wait."""
-    provider = choose_provider(os.environ, scripted=given.scripted)
+    provider = choose_provider(os.environ, scripted=given.scripted or bool(given.fault))
     print(f"{provider.sentence}\nStarting …", flush=True)
     first = given.port or DEFAULT_PORT
 
@@ -29,7 +29,14 @@ def main(given: argparse.Namespace) -> int:
         return 0
 
     code = launch(
-        provider, work, interrupted=0, pace=given.pace, first_port=first + 1, publish=True, reload=True
+        provider,
+        work,
+        interrupted=0,
+        pace=given.pace,
+        faults=",".join(given.fault),
+        first_port=first + 1,
+        publish=True,
+        reload=True,
     )
     print("Stopped.", flush=True)
     return code

@@ -50,10 +50,10 @@ def read_bytes(name: str) -> bytes:
 
 async def published(name: str = "grading") -> str | None:
     """The URL of that function in a stack that is up; None where there is none."""
-    from local.stack import STATE
+    from local.stack import state_directory
 
     try:
-        url = json.loads((STATE / "urls.json").read_text())[name]
+        url = json.loads((state_directory() / "urls.json").read_text())[name]
         host, _, port = str(url).removeprefix("http://").rstrip("/").partition(":")
         _, writer = await asyncio.open_connection(host, int(port))
     except (OSError, ValueError, KeyError, TypeError):

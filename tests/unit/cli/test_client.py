@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.cli.client import Target, grade, signed
+from local.cli.grade import show
 from local.cli.problems import BadInput, Problem, Unreachable
 from local.cli.render import Silent
 from local.functions.http import Exchange, Server
@@ -163,3 +164,24 @@ def test_no_region_to_sign_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "none")
     with pytest.raises(BadInput, match="no region"):
         signed("POST", "https://example.org/runs", {}, b"")
+
+
+async def test_failed_run_with_json_says_so_on_standard_error(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.body(10_000)
+        error = {"type": "error", "code": "deadline", "message": "Too\x1b late.", "retryable": True}
+        await exchange.respond(200, SSE, frames(error))
+
+    assert await show(await serve(handle), REQUEST, as_json=True) == 1
+    assert capsys.readouterr() == ("", "rill: deadline: Too  late.\n")
+
+
+async def test_result_alone_with_json(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.body(10_000)
+        await exchange.respond(200, SSE, frames({"type": "status", "message": "m"}, COMPLETE))
+
+    assert await show(await serve(handle), REQUEST, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out) == COMPLETE["data"]
