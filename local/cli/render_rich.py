@@ -30,6 +30,7 @@ class RichRenderer:
         self._progress = 0.0
         self._spinner = Spinner("dots", Text("Connecting …"), style="cyan")
         self._rated: set[tuple[str, int]] = set()
+        self._among_ratings = False
         self._live = Live(
             console=self._console, get_renderable=self._below, refresh_per_second=10, transient=True
         )
@@ -87,10 +88,12 @@ class RichRenderer:
     def _rating(self, step: str, rating: Mapping[str, Any]) -> None:
         number = rating["line_number"]
         if (step, number) not in self._rated:
-            if not self._rated:
+            # Sections of other steps come in between.
+            if not self._among_ratings:
                 self._print(Text("\nLine ratings", style="bold"))
             self._rated.add((step, number))
             self._print(rating_rows(rating, self._lines.text(number)))
+            self._among_ratings = True
 
     def _section(self, step: str, name: str, data: Any) -> None:
         if name != "line_ratings":
@@ -110,6 +113,7 @@ class RichRenderer:
         self._console.print(Text("\n").append_text(head).append(f"  {clean(rest)}", style="default"))
 
     def _print(self, what: RenderableType) -> None:
+        self._among_ratings = False
         self._console.print(what)
 
     def _below(self) -> RenderableType:

@@ -118,3 +118,16 @@ def test_failure() -> None:
     renderer.close()
     assert "✗ failed  internal: Oh [b]no[/b]" in out.getvalue()
     assert "■ cancelled  0.0 s" in out.getvalue()
+
+
+def test_ratings_stand_under_their_heading_again_after_another_section() -> None:
+    out = io.StringIO()
+    renderer = RichRenderer({}, Console(file=out, width=100, force_terminal=False))
+    for number, between in ((1, None), (2, None), (3, "coaching")):
+        if between:
+            renderer.event({"type": "section", "step": "c", "section": between, "data": {"focus": "f"}})
+        data = {**RATING, "line_number": number}
+        renderer.event({"type": "item", "step": "lr", "section": "line_ratings", "index": 0, "data": data})
+    renderer.close()
+    heads = [line for line in out.getvalue().split("\n") if line and not line.startswith(" ")]
+    assert heads == ["Line ratings", "Coaching", "Line ratings"]
