@@ -92,13 +92,13 @@ def _scripted(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _paced(command: argparse.ArgumentParser) -> None:
+def _paced(command: argparse.ArgumentParser, default: float) -> None:
     command.add_argument(
         "--pace",
         type=_pace,
-        default=100.0,
+        default=default,
         metavar="N",
-        help="tokens a second of the scripted model, 0 for no limit (default: 100)",
+        help="tokens a second of the scripted model, 0 for no limit (default: %(default)g)",
     )
     command.add_argument(
         "--fault",
@@ -120,7 +120,7 @@ def _fault(text: str) -> str:
 
 
 def _demo(command: argparse.ArgumentParser) -> None:
-    _paced(command)
+    _paced(command, 60.0)  # slow enough to be watched
     command.add_argument("--single", action="store_true", help="all sections out of one model call")
     _scripted(command)
 
@@ -132,7 +132,7 @@ def _dev(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the page; functions follow (default: 8000 or the next free)",
     )
-    _paced(command)
+    _paced(command, 100.0)
     _scripted(command)
 
 
