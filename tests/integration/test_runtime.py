@@ -328,6 +328,25 @@ async def test_refused_response_cancels_the_app(
     assert json.loads((await api.posts.get()).body.partition(bytes(8))[2])["invoked"] == 2
 
 
+async def test_connections_that_the_api_closes(api: FakeApi, launch: Launch) -> None:
+    api.closing = True
+    runtime = await launch()
+    for number in (1, 2, 3):
+        api.offer("one", http_event("/"))
+        assert json.loads((await api.posts.get()).body.partition(bytes(8))[2])["invoked"] == number
+    assert [await api.asked.get() for _ in range(4)] == ["/invocation/next"] * 4
+    assert runtime.log == ""
+
+
+async def test_task_that_ignores_its_cancellation_holds_nothing_up(api: FakeApi, launch: Launch) -> None:
+    runtime = await launch()
+    for path in ("/leave-stubborn", "/"):
+        api.offer("one", http_event(path))
+        await api.posts.get()
+    assert "still running after its cancellation: on_leave_stubborn.<locals>.stay" in runtime.log
+    runtime.process.kill()
+
+
 async def test_event_that_cannot_be_read(api: FakeApi, launch: Launch) -> None:
     await launch()
     api.offer("one", b"{")

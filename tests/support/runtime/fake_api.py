@@ -35,6 +35,7 @@ class FakeApi:
         asked: the paths of the runtime's requests for work, in order.
         first_piece: set when a response's first piece is there.
         refusal: how responses are refused after their first piece.
+        closing: whether every answer closes its connection.
         next_status: what `next` is answered with.
     """
 
@@ -45,6 +46,7 @@ class FakeApi:
         self.restored = asyncio.Event()
         self.first_piece = asyncio.Event()
         self.refusal: Refusal | None = None
+        self.closing = False
         self.next_status = 200
         self._server = Server(self._handle)
 
@@ -83,7 +85,7 @@ class FakeApi:
                     "arn:aws:lambda:us-east-1:123456789012:function:probe",
                 ),
             ]
-            await exchange.respond(200, [*listed, *headers.items()], event)
+            await exchange.respond(200, [*listed, *headers.items(), *self._added()], event)
         else:
             await self._post(exchange)
 
@@ -99,7 +101,10 @@ class FakeApi:
                 await exchange.respond(413, [], b"too large")
                 raise ClientGone
         self.posts.put_nowait(Posted(exchange.target, exchange, body))
-        await exchange.respond(202, [])
+        await exchange.respond(202, self._added())
+
+    def _added(self) -> list[tuple[str, str]]:
+        return [("Connection", "close")] if self.closing else []
 
 
 def http_event(path: str, **given: Any) -> dict[str, Any]:

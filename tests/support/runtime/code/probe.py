@@ -1,6 +1,7 @@
 """An ASGI app whose paths do one thing each. A gate is a FIFO: reading it waits until the test writes it."""
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -199,6 +200,21 @@ async def on_out_of_order(scope: Any, query: Any, receive: Receive, send: Send) 
 
 async def on_leave_running(scope: Any, query: Any, receive: Receive, send: Send) -> None:
     left.append(asyncio.create_task(asyncio.Event().wait(), name="straggler"))  # type: ignore[arg-type]
+    await answer(send, {})
+
+
+async def on_leave_stubborn(scope: Any, query: Any, receive: Receive, send: Send) -> None:
+    """Leaves a task that takes no notice of its cancellation."""
+    begun = asyncio.Event()
+
+    async def stay() -> None:
+        begun.set()
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    left.append(asyncio.create_task(stay()))
+    await begun.wait()
     await answer(send, {})
 
 

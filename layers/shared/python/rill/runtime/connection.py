@@ -41,8 +41,10 @@ class Connection:
 
     @classmethod
     async def open(cls, address: tuple[str, int]) -> "Connection":
-        """Raises:
-        ApiError: nothing listens there.
+        """Connect.
+
+        Raises:
+            ApiError: nothing listens there.
         """
         try:
             reader, writer = await asyncio.open_connection(*address)
@@ -58,11 +60,14 @@ class Connection:
 
     @property
     def sent_all(self) -> bool:
-        return self._protocol.our_state is h11.DONE
+        """Whether the request is whole; an answer with `Connection: close` moves it on from DONE."""
+        return self._protocol.our_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
     async def send(self, *events: h11.Event) -> None:
-        """Raises:
-        ApiError: the connection broke.
+        """Write in one piece, and wait until the operating system has it.
+
+        Raises:
+            ApiError: the connection broke.
         """
         data = b"".join(self._protocol.send(event) or b"" for event in events)
         try:

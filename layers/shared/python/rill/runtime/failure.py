@@ -20,9 +20,11 @@ MAX_TRAILER_BYTES = 2700
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Attributes:
-    kind: Lambda's category and reason, as `Function.ValueError`; goes to the metrics.
-    error_type: the exception's name, or the app's own code; goes to the caller.
+    """One error, told twice: by its kind to Lambda's metrics, and in JSON to the caller.
+
+    Attributes:
+        kind: Lambda's category and reason, as `Function.ValueError`.
+        error_type: the exception's name, or the app's own code.
     """
 
     kind: str
