@@ -14,7 +14,7 @@ MAX_BYTES = 32 * 1024
 
 # Lambda's side is Go's net/http, which refuses trailers that do not fit its 4 kB read buffer ("suspiciously
 # long trailer"): the JSON, in base64 and with the two names, has to stay below that.
-# https://github.com/golang/go/blob/go1.22.0/src/net/http/transfer.go#L907
+# https://github.com/golang/go/blob/master/src/net/http/transfer.go
 MAX_TRAILER_BYTES = 2700
 
 
