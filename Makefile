@@ -8,10 +8,10 @@ SAM := .tools/sam/bin/sam
 # The lock files are whole, so pip has nothing to resolve: --no-deps keeps it from trying.
 PIP = -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: help setup demo dev test check coverage schema lock tools validate build deploy clean
+.PHONY: help setup demo dev test test-dynamodb-local check coverage schema lock tools validate build deploy clean
 
 help: ## List these tasks
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
 
 # A virtual environment in the checkout; the check names a missing system package and how to get it.
 $(VENV)/.made:
@@ -39,16 +39,28 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 	@.tools/sam/bin/python $(PIP) -r requirements/sam.txt
 	@touch $@
 
+# AWS's own DynamoDB Local, from Maven Central; the check names a missing system package.
+DYNAMODB_LOCAL := local/dynamodb_local/pom.xml $(wildcard local/dynamodb_local/java/rill/*.java)
+.tools/dynamodb-local/.made: $(DYNAMODB_LOCAL)
+	@sh local/check-java.sh
+	@echo "Getting DynamoDB Local into .tools/dynamodb-local …"
+	@rm -rf .tools/dynamodb-local
+	@mvn --batch-mode --quiet -f local/dynamodb_local/pom.xml compile
+	@touch $@
+
 setup: $(VENV)/.dev ## Make the virtual environment with everything for development
 
 demo: $(VENV)/.local ## Grade a sample call, section by section, in this terminal
 	@$(BIN)/rill demo
 
-dev: $(VENV)/.local ## Run the whole stack on this machine
-	@$(BIN)/rill dev $(if $(PORT),--port $(PORT))
+dev: $(VENV)/.local $(if $(filter local,$(DYNAMODB)),.tools/dynamodb-local/.made) ## Run the whole stack on this machine (DYNAMODB=local: on DynamoDB Local)
+	@$(BIN)/rill dev $(if $(PORT),--port $(PORT)) $(if $(DYNAMODB),--dynamodb $(DYNAMODB))
 
 test: $(VENV)/.dev tools ## Run all tests
 	@$(BIN)/python -m pytest -n 2
+
+test-dynamodb-local: $(VENV)/.dev .tools/dynamodb-local/.made ## Tests of what is stored, on AWS's DynamoDB Local (needs Java)
+	@RILL_TEST_DYNAMODB=local $(BIN)/python -m pytest -n 2 -m dynamodb
 
 check: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .

@@ -12,8 +12,10 @@ from local.model import ScriptedModel
 from rill.conformance import Report
 from rill.events import Complete, Error, Item, Progress, Reset, Section, Status, StepError, Usage
 from tests.support import asgi
-from tests.support.dynamodb import make_tables, moto_server
+from tests.support.dynamodb import dynamodb_server, make_tables
 from tests.support.grading import CALLS, app, stream, variables
+
+pytestmark = pytest.mark.dynamodb
 
 CALL = CALLS[0]
 SECTIONS = list(GradingResult.model_fields)
@@ -21,7 +23,7 @@ SECTIONS = list(GradingResult.model_fields)
 
 @pytest.fixture(scope="module")
 def dynamodb() -> Iterator[tuple[str, Any]]:
-    with pytest.MonkeyPatch.context() as patch, moto_server() as url:
+    with pytest.MonkeyPatch.context() as patch, dynamodb_server() as url:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         yield url, make_tables(url)

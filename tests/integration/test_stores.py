@@ -10,7 +10,9 @@ from rill.errors import RillError
 from rill.stores.dynamo import ConditionFailed, Dynamo, StoreError
 from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
 from rill.stores.runs import RunRecord, RunStore
-from tests.support.dynamodb import make_tables, moto_server
+from tests.support.dynamodb import dynamodb_server, make_tables
+
+pytestmark = pytest.mark.dynamodb
 
 RUN = RunRecord(
     run_id="r-1",
@@ -34,7 +36,7 @@ ENDED = replace(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with moto_server() as url:
+    with dynamodb_server() as url:
         yield url
 
 

@@ -1,4 +1,8 @@
-"""A DynamoDB for tests: moto's server over HTTP, in a process of its own."""
+"""A DynamoDB for tests, over HTTP: moto's server, or what RILL_TEST_DYNAMODB names.
+
+`RILL_TEST_DYNAMODB=local` is AWS's DynamoDB Local, a URL is a server that runs already; its tables of the
+template's names are emptied.
+"""
 
 import os
 import re
@@ -6,14 +10,30 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
 
-TABLES: dict[str, tuple[str, str | None]] = {
-    "Runs": ("run_id", "sk"),
-    "LineRatings": ("session_id", "line_key"),
-}
+from local.functions.template import read
+from tests.support.dynamodb_local import dynamodb_local
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
+REGION = "eu-west-1"
+
+
+@contextmanager
+def dynamodb_server() -> Iterator[str]:
+    """Yields the URL of the DynamoDB that the tests are to use."""
+    chosen = os.environ.get("RILL_TEST_DYNAMODB", "moto")
+    if chosen.startswith(("http://", "https://")):
+        yield chosen
+        return
+    servers = {"moto": moto_server, "local": dynamodb_local}
+    if chosen not in servers:
+        raise ValueError(f"RILL_TEST_DYNAMODB is {chosen!r}: it takes moto, local or a URL")
+    with servers[chosen]() as url:
+        yield url
 
 
 @contextmanager
@@ -40,18 +60,23 @@ def moto_server() -> Iterator[str]:
 
 
 def make_tables(url: str) -> Any:
-    """Makes the tables of `TABLES` and returns a client."""
-    client = boto3.client("dynamodb", endpoint_url=url, region_name="eu-west-1")
-    for name, (hash_key, range_key) in TABLES.items():
-        schema = [{"AttributeName": hash_key, "KeyType": "HASH"}]
-        if range_key:
-            schema.append({"AttributeName": range_key, "KeyType": "RANGE"})
-        client.create_table(
-            TableName=name,
-            KeySchema=schema,
-            AttributeDefinitions=[
-                {"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in schema
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    """Makes the template's tables, empty, and returns a client.
+
+    A table is named as its resource without "Table": `RunsTable` is `Runs`.
+    """
+    client = boto3.client("dynamodb", endpoint_url=url, region_name=REGION)
+    template = read(TEMPLATE)
+    for resource, arguments in template.tables.items():
+        name = resource.removesuffix("Table")
+        try:
+            client.create_table(**{**arguments, "TableName": name})
+        except client.exceptions.ResourceInUseException:
+            client.delete_table(TableName=name)
+            client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+            client.create_table(**{**arguments, "TableName": name})
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+        if attribute := template.ttl.get(resource):
+            client.update_time_to_live(
+                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+            )
     return client
