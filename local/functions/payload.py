@@ -7,7 +7,7 @@ import base64
 import time
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 _TEXT = ("text/", "application/json", "application/javascript", "application/xml", "application/x-www-form")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -33,10 +33,10 @@ def event(
     made: dict[str, Any] = {
         "version": "2.0",
         "routeKey": "$default",
-        "rawPath": unquote(path),
+        "rawPath": path,
         "rawQueryString": query,
         "headers": joined,
-        "requestContext": _context(method, unquote(path), joined, peer, request_id, iam=iam),
+        "requestContext": _context(method, path, joined, peer, request_id, iam=iam),
         "isBase64Encoded": False,
     }
     if cookies:

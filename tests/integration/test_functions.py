@@ -90,7 +90,7 @@ async def test_request_and_response(serve: Serve, client: httpx2.AsyncClient) ->
     )
     event = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert event["rawPath"] == "/a b"
+    assert event["rawPath"] == "/a%20b"
     assert event["rawQueryString"] == "x=1&x=2&y="
     assert event["queryStringParameters"] == {"x": "1,2", "y": ""}
     assert event["cookies"] == ["k=v", "l=w"]

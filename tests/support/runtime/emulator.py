@@ -10,6 +10,7 @@ import platform
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,16 @@ class Emulator:
         return (await self._client.post(self._url + path, json=event)).content
 
 
-async def start(stack: AsyncExitStack, tmp_path: Path, handler: str = "probe.app") -> Emulator:
+async def start(
+    stack: AsyncExitStack,
+    tmp_path: Path,
+    handler: str = "probe.app",
+    *,
+    code: Path = CODE,
+    wrapper: Path = WRAPPER,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Emulator:
     """Start the emulator; the runtime follows with the first invocation. The stack ends both."""
     port, api_port = _free_port(), _free_port()
     variables = {
@@ -65,8 +75,9 @@ async def start(stack: AsyncExitStack, tmp_path: Path, handler: str = "probe.app
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(SECONDS),
-        "LAMBDA_TASK_ROOT": str(CODE),
+        "LAMBDA_TASK_ROOT": str(code),
         "_HANDLER": handler,
+        **(environment or {}),
     }
     log = tmp_path / "emulator.log"
     output = stack.enter_context(log.open("ab"))
@@ -76,11 +87,11 @@ async def start(stack: AsyncExitStack, tmp_path: Path, handler: str = "probe.app
         f"127.0.0.1:{port}",
         "--runtime-api-address",
         f"127.0.0.1:{api_port}",
-        str(WRAPPER),
-        sys.executable,
+        str(wrapper),
+        python,
         "/var/runtime/bootstrap.py",
         handler,
-        cwd=CODE,
+        cwd=code,
         env=variables,
         stdout=output,
         stderr=output,

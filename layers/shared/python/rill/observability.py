@@ -105,3 +105,4 @@ class Metrics:
             if value is not None:
                 metrics.add_metadata(key=name, value=value)
         metrics.flush_metrics()
+        sys.stdout.flush()  # a pipe is block-buffered, and Lambda freezes the process when it has answered
