@@ -1,4 +1,4 @@
-"""The whole stack on this machine: DynamoDB, a model, and every function behind its URL.
+"""The whole stack on this machine: DynamoDB, SQS, a model, every function behind its URL or its queue.
 
 ::
 
@@ -24,6 +24,10 @@ from local.functions.template import Function, Template
 from local.model import ScriptedModel
 from local.model.log import RequestLog
 from local.provider import Provider
+from local.queues.client import QueueProblem
+from local.queues.making import make_queues
+from local.queues.mapping import EventSourceMapping
+from local.queues.wiring import queues_of_functions, with_queues, works_for
 from local.tables import CREDENTIALS, LocalDynamoDB, make_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +37,7 @@ DEFAULT_PACE = 100.0
 HEALTH_SECONDS = 60.0
 
 _ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
+_SQS_ENDPOINT = "AWS_ENDPOINT_URL_SQS"
 
 
 def state_directory() -> Path:
@@ -53,13 +58,14 @@ class Stack:
         pace: of the scripted model, in tokens a second.
         faults: of the scripted model, as `local.model.faults` writes them.
         first_port: functions listen on free ports from here on; 0 for any.
-        publish: write `urls.json` for other commands to find.
+        publish: write `urls.json` and `stack.json` for other commands to find.
         reload: start functions again when their code has changed.
-        only: the one function to serve; "" for none, with the services alone.
-        state: where `urls.json` and the logs go.
+        only: the one function to serve, with the workers of its queues; "" for none, with the services alone.
+        state: where `urls.json`, `stack.json` and the logs go.
 
     Attributes:
         urls: the functions' URLs by name.
+        queues: the queues' URLs by name.
         broken: functions that do not answer, with what their log says last.
     """
 
@@ -77,8 +83,10 @@ class Stack:
         state: Path | None = None,
     ) -> None:
         self.urls: dict[str, str] = {}
+        self.queues: dict[str, str] = {}
         self.broken: dict[str, str] = {}
         self.dynamodb: LocalDynamoDB | None = None
+        self._sqs: LocalDynamoDB | None = None
         self.variables: dict[str, str] = {}
         self._template = template
         self._provider = provider
@@ -117,10 +125,20 @@ class Stack:
             raise StackError("the template has no function with a URL")
         for function in served:
             await self._serve(function)
+        for function in self._template.functions.values():
+            if self._only is None or works_for(self._template, function, served):
+                await self._work(function)
         async with httpx2.AsyncClient(timeout=HEALTH_SECONDS, trust_env=False) as client:
             await asyncio.gather(*(self._greet(client, name) for name in self.urls))
         if self._publish:
-            self._write_urls()
+            self._write(
+                "stack",
+                {
+                    "sqs": self.variables.get(_SQS_ENDPOINT),
+                    "queues": queues_of_functions(self._template, self.queues),
+                },
+            )
+            self._write("urls", self.urls)
 
     async def _start_services(self) -> None:
         """DynamoDB with the tables, and the scripted model: what a function needs around it."""
@@ -132,6 +150,8 @@ class Stack:
             endpoint = self.dynamodb.url
         await asyncio.to_thread(make_tables, self._template, endpoint)
         self.variables = {**CREDENTIALS, _ENDPOINT: endpoint, **self._provider.variables}
+        if self._template.queues:
+            await self._start_queues()
         if self._provider.scripted:
             model = ScriptedModel(pace=self._pace, faults=self._faults)
             # The model alone keeps every prompt, for tests; a stack runs for days.
@@ -144,6 +164,20 @@ class Stack:
                 "RILL_MODEL_SECRET_ARN": "",
             }
 
+    async def _start_queues(self) -> None:
+        endpoint = os.environ.get(_SQS_ENDPOINT)
+        if not endpoint:
+            # moto serves both; where another DynamoDB is used, it still has to serve this.
+            if (server := self.dynamodb) is None:
+                server = self._sqs = await LocalDynamoDB.start(self._log("sqs"))
+                self._open.push_async_callback(server.stop)
+            endpoint = server.url
+        try:
+            self.queues = await asyncio.to_thread(make_queues, self._template.queues, endpoint)
+        except QueueProblem as problem:
+            raise StackError(str(problem)) from problem
+        self.variables[_SQS_ENDPOINT] = endpoint
+
     def log_path(self, name: str) -> Path:
         return self._state / "logs" / f"{name}.log"
 
@@ -151,15 +185,41 @@ class Stack:
         return self._open.enter_context(self.log_path(name).open("ab"))
 
     async def _serve(self, function: Function) -> None:
-        pool = Pool(function, self.variables, log=self._log(function.name), reload=self._reload)
-        self._open.push_async_callback(pool.close)
-        front = Front(pool)
+        front = Front(self._pool(function))
         self._open.push_async_callback(front.close)
         if not self._port:
             self.urls[function.name] = await front.start()
             return
         self.urls[function.name], port = await first_free(front.start, self._port)
         self._port = port + 1
+
+    def _pool(self, function: Function) -> Pool:
+        """The pool of a function that knows the queues by the URLs that they have here."""
+        here = with_queues(self._template, function, self.queues)
+        pool = Pool(here, self.variables, log=self._log(function.name), reload=self._reload)
+        self._open.push_async_callback(pool.close)
+        return pool
+
+    async def _work(self, function: Function) -> None:
+        """Poll the queues of a function."""
+        if not function.sources:
+            return
+        pool, log = self._pool(function), self._log(function.name)
+        for source in function.sources:
+            if (queue := self._template.queues.get(source.queue)) is None:
+                raise StackError(
+                    f"{function.logical_id} reads a queue that the template has not: {source.queue}"
+                )
+            mapping = EventSourceMapping(
+                pool,
+                source,
+                arn=queue.arn,
+                queue_url=self.queues[queue.name],
+                endpoint=self.variables[_SQS_ENDPOINT],
+                log=log,
+            )
+            self._open.push_async_callback(mapping.close)
+            await mapping.start()
 
     async def _greet(self, client: httpx2.AsyncClient, name: str) -> None:
         """Any answer will do but the one that Lambda gives for a function that did not start."""
@@ -175,9 +235,9 @@ class Stack:
         lines = self.log_path(name).read_text(errors="replace").strip().splitlines()
         return "\n".join(lines[-8:])
 
-    def _write_urls(self) -> None:
-        path, text = self._state / "urls.json", json.dumps(self.urls, indent=2) + "\n"
-        fresh = path.with_name(f".urls.{os.getpid()}")
+    def _write(self, name: str, value: object) -> None:
+        path, text = self._state / f"{name}.json", json.dumps(value, indent=2) + "\n"
+        fresh = path.with_name(f".{name}.{os.getpid()}")
         fresh.write_text(text)
         fresh.replace(path)
 
@@ -190,11 +250,14 @@ class Stack:
 
     async def child_gone(self) -> str:
         """Waits until something the stack needs has ended by itself; returns what, as a sentence."""
-        if self.dynamodb is None:
+        children = {"dynamodb": self.dynamodb, "sqs": self._sqs}
+        exits = {child.exit: (name, child) for name, child in children.items() if child is not None}
+        if not exits:
             await asyncio.Event().wait()
-        assert self.dynamodb is not None  # noqa: S101  # the wait above does not end
-        status = await asyncio.shield(self.dynamodb.exit)
-        return f"{self.dynamodb.name} ended by itself, {_how(status)}; its log is {self.log_path('dynamodb')}"
+        done, _ = await asyncio.wait(exits, return_when=asyncio.FIRST_COMPLETED)
+        ended = done.pop()
+        name, child = exits[ended]
+        return f"{child.name} ended by itself, {_how(ended.result())}; its log is {self.log_path(name)}"
 
 
 def _how(status: int) -> str:

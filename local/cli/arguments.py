@@ -16,6 +16,7 @@ _EXAMPLES = """examples:
   rill grade - --json < call.txt   the result alone, as JSON
   rill invoke grading events/grading/url-stream.json
                                    one event through AWS's Lambda emulator
+  rill redrive grading             failed runs of a queue get another chance
   rill model --fault 429:2         the scripted model alone
 """
 _GRADE_EXAMPLES = """FILE can be
@@ -29,6 +30,13 @@ examples:
   rill grade call.txt --rep "Anna Lee"
   rill grade calls.jsonl --line 3 --mode single
   rill grade call.json --url https://abc.lambda-url.eu-west-1.on.aws/ --iam
+
+"""
+_REDRIVE_EXAMPLES = """examples:
+  rill redrive grading --dry-run   which runs are there, in the running `rill dev`
+  rill redrive grading             move them
+  rill redrive --queue https://sqs.eu-west-1.amazonaws.com/123456789012/rill-prod-GradingQueue-1
+                                   on AWS, by this machine's settings; the stack's output GradingQueueUrl
 
 """
 
@@ -79,6 +87,14 @@ def parser() -> argparse.ArgumentParser:
             "invoke",
             help="run one event through AWS's Lambda emulator, without Docker",
             epilog="example:\n  rill invoke grading events/grading/url-stream.json\n",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    _redrive(
+        commands.add_parser(
+            "redrive",
+            help="move messages from a dead-letter queue back to its queue",
+            epilog=_REDRIVE_EXAMPLES + _EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
@@ -164,3 +180,11 @@ def _invoke(command: argparse.ArgumentParser) -> None:
         "--raw", action="store_true", help="print the answer as the emulator gives it, prelude and all"
     )
     _scripted(command)
+
+
+def _redrive(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "function", metavar="FUNCTION", nargs="?", help="whose queue, in the running `rill dev`"
+    )
+    command.add_argument("--queue", metavar="NAME_OR_URL", help="a queue on AWS instead")
+    command.add_argument("--dry-run", action="store_true", help="only list them")

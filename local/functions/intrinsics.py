@@ -95,7 +95,13 @@ class Scope:
             return self._parameter(name)
         if name not in self._resources:
             raise TemplateError(f"there is nothing named {name} to refer to")
+        if self._resources[name].get("Type") == "AWS::SQS::Queue":
+            return self._queue_url(name)
         return self._physical(name)
+
+    def _queue_url(self, name: str) -> str:
+        """A queue's `!Ref` is its URL, of the form that AWS gives it."""
+        return f"https://sqs.{PSEUDO['AWS::Region']}.amazonaws.com/{PSEUDO['AWS::AccountId']}/{self._physical(name)}"
 
     def _parameter(self, name: str) -> Any:
         parameter = self._parameters[name]
@@ -119,6 +125,10 @@ class Scope:
         if attribute == "Arn":
             kind = self._resources[name].get("Type")
             return _ARNS.get(kind, "arn:aws:local:us-east-1:123456789012:{}").format(physical)
+        if attribute == "QueueName":
+            return physical
+        if attribute == "QueueUrl":
+            return self._queue_url(name)
         return f"{physical}.{attribute}"
 
     def _sub(self, value: Any) -> str:

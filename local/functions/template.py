@@ -1,5 +1,6 @@
-"""Reads `template.yaml`: the functions and tables in it, with every value resolved for this machine."""
+"""Reads `template.yaml`: functions, tables and queues, every value resolved for this machine."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ QUEUE = "AWS::SQS::Queue"
 # Lambda's own defaults. https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
 DEFAULT_TIMEOUT = 3.0
 DEFAULT_MEMORY = 128
+DEFAULT_BATCH = 10
+
+# Properties of a queue that are no attributes of CreateQueue.
+_NOT_ATTRIBUTES = ("QueueName", "Tags")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,37 @@ class FunctionUrl:
     streaming: bool
     iam: bool
     cors: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """One SQS queue.
+
+    Attributes:
+        url: what `!Ref` gives; stands for the URL that the queue has once it is made.
+        attributes: CreateQueue's.
+    """
+
+    name: str
+    arn: str
+    url: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSource:
+    """An event source mapping from a queue to a function.
+
+    Attributes:
+        queue: the queue's name.
+        max_concurrency: how many batches may be at work at once; None where the template sets no number.
+        report_failures: whether the function's answer names the messages that failed.
+    """
+
+    queue: str
+    batch_size: int
+    max_concurrency: int | None
+    report_failures: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +91,20 @@ class Function:
     environment: Mapping[str, str]
     concurrency: int | None
     url: FunctionUrl | None
+    sources: tuple[QueueSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """`tables` holds CreateTable's arguments by table name, `ttl` the TTL attribute of those with one."""
+    """`tables` holds CreateTable's arguments by table name, `ttl` the TTL attribute of those with one.
+
+    `queues` holds the queues by name.
+    """
 
     functions: Mapping[str, Function]
     tables: Mapping[str, Mapping[str, Any]]
     ttl: Mapping[str, str]
-    queues: tuple[str, ...]
+    queues: Mapping[str, Queue]
 
 
 def read(path: Path, parameters: Mapping[str, str] | None = None) -> Template:
@@ -107,6 +147,7 @@ class _Reader:
 
     def template(self) -> Template:
         functions = [self._function(name, body) for name, body in self._of_type(FUNCTION)]
+        queues = [self._queue(name, body) for name, body in self._of_type(QUEUE)]
         tables: dict[str, Mapping[str, Any]] = {}
         ttl: dict[str, str] = {}
         for name, body in [*self._of_type(TABLE), *self._of_type(SIMPLE_TABLE)]:
@@ -119,10 +160,7 @@ class _Reader:
             functions={function.name: function for function in functions},
             tables=tables,
             ttl=ttl,
-            queues=tuple(
-                self._scope.resolve(body.get("Properties", {})).get("QueueName", name)
-                for name, body in self._of_type(QUEUE)
-            ),
+            queues={queue.name: queue for queue in queues},
         )
 
     def _of_type(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
@@ -151,6 +189,40 @@ class _Reader:
             environment=variables,
             concurrency=None if concurrency is None else int(concurrency),
             url=self._url(merged.get("FunctionUrlConfig")),
+            sources=tuple(
+                self._source(f"{name}.{event}", self._scope.resolve(given.get("Properties", {})))
+                for event, given in own.get("Events", {}).items()
+                if given.get("Type") == "SQS"
+            ),
+        )
+
+    def _queue(self, name: str, body: Mapping[str, Any]) -> Queue:
+        properties = self._scope.resolve(body.get("Properties", {}))
+        arn = self._scope.resolve({"Fn::GetAtt": [name, "Arn"]})
+        return Queue(
+            name=arn.rpartition(":")[2],
+            arn=arn,
+            url=self._scope.resolve({"Ref": name}),
+            attributes={
+                key: json.dumps(value) if isinstance(value, dict) else _text(value)
+                for key, value in properties.items()
+                if key not in _NOT_ATTRIBUTES
+            },
+        )
+
+    def _source(self, name: str, properties: Mapping[str, Any]) -> QueueSource:
+        """Lambda's event source mapping; its defaults are Lambda's.
+
+        Source: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-sqs.html
+        """
+        if "FilterCriteria" in properties:
+            raise TemplateError(f"{name}: FilterCriteria cannot be worked out here")
+        maximum = properties.get("ScalingConfig", {}).get("MaximumConcurrency")
+        return QueueSource(
+            queue=str(properties["Queue"]).rpartition(":")[2],
+            batch_size=int(properties.get("BatchSize", DEFAULT_BATCH)),
+            max_concurrency=None if maximum is None else int(maximum),
+            report_failures="ReportBatchItemFailures" in properties.get("FunctionResponseTypes", []),
         )
 
     def _url(self, config: Mapping[str, Any] | None) -> FunctionUrl | None:

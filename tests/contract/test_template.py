@@ -1,5 +1,6 @@
 """What template.yaml deploys: read as the emulator reads it, and against the code that runs there."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,14 +11,16 @@ import pytest
 
 from grading.models import GradingRequest
 from local.functions.intrinsics import Scope
-from local.functions.template import FUNCTION, TABLE, Template, read
+from local.functions.template import FUNCTION, QUEUE, TABLE, Function, Template, read
 from local.functions.yaml_tags import load
+from rill.queue import message
 from tests.support import database_calls
 from tests.support.built import ROOT, sam
 
 TEMPLATE = ROOT / "template.yaml"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:model-key-AbCdEf"
 EVENTS = sorted((ROOT / "events").glob("*/*.json"))
+REQUESTS = [path for path in EVENTS if path.stem != "queue"]
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +39,33 @@ def of_type(document: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def statements(document: dict[str, Any], function: str, **parameters: str) -> list[dict[str, Any]]:
-    """The role's statements of a function, resolved."""
+    """The role's statements of a function, resolved, from its own policies and managed ones."""
     scope = Scope(document, parameters)
-    policies = scope.resolve(document["Resources"][function]["Properties"].get("Policies", []))
-    return [statement for policy in policies for statement in policy["Statement"]]
+    found: list[dict[str, Any]] = []
+    for policy in document["Resources"][function]["Properties"]["Policies"]:
+        if "Ref" in policy:
+            managed = document["Resources"][policy["Ref"]]
+            assert managed["Type"] == "AWS::IAM::ManagedPolicy"
+            found += scope.resolve(managed["Properties"]["PolicyDocument"])["Statement"]
+        else:
+            found += scope.resolve(policy)["Statement"]
+    return found
+
+
+def of_service(found: list[dict[str, Any]], service: str) -> dict[str, set[str]]:
+    """What the statements allow of a service, by resource."""
+    allowed: dict[str, set[str]] = {}
+    for statement in found:
+        assert statement["Effect"] == "Allow"
+        if mine := {action for action in actions(statement) if action.startswith(f"{service}:")}:
+            allowed.setdefault(statement["Resource"], set()).update(mine)
+    return allowed
+
+
+def app_of(function: Function) -> Path:
+    """The file that the function's handler is in."""
+    *module, _ = function.handler.split(".")
+    return (function.code / Path(*module)).with_suffix(".py")
 
 
 def actions(statement: dict[str, Any]) -> set[str]:
@@ -59,16 +85,82 @@ def test_sam_and_cfn_lint_accept_it() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_every_function_streams_behind_a_url_with_both_layers(template: Template) -> None:
-    assert set(template.functions) == {"grading"}
+def test_every_function_runs_on_rill_with_both_layers(template: Template) -> None:
+    assert set(template.functions) == {"grading", "grading-worker"}
     for function in template.functions.values():
-        assert function.url is not None
-        assert function.url.streaming
-        assert function.url.iam, "a URL is signed for unless somebody asks otherwise"
         assert function.layers == (ROOT / "layers/dependencies", ROOT / "layers/shared")
         assert function.wrapper == ROOT / "layers/shared/bin/rill-runtime"
         assert (function.code, function.timeout) == (ROOT / "functions", 900)
         assert function.environment["POWERTOOLS_SERVICE_NAME"] == function.name
+
+
+def test_a_function_streams_behind_a_url_or_reads_a_queue(template: Template) -> None:
+    for function in template.functions.values():
+        assert (function.url is None) is bool(function.sources)
+        if function.url is not None:
+            assert function.url.streaming
+            assert function.url.iam, "a URL is signed for unless somebody asks otherwise"
+
+
+def test_a_worker_is_its_function_behind_a_queue(document: dict[str, Any], template: Template) -> None:
+    """The same code with the same settings and rights, so that a run does not depend on who does it."""
+    for worker in template.functions.values():
+        if not worker.sources:
+            continue
+        function = template.functions[worker.name.removesuffix("-worker")]
+        differing = {"POWERTOOLS_SERVICE_NAME"}
+        assert (worker.handler, worker.layers, worker.memory) == (
+            function.handler,
+            function.layers,
+            function.memory,
+        )
+        assert {key: value for key, value in worker.environment.items() if key not in differing} == {
+            key: value for key, value in function.environment.items() if key not in differing
+        }
+        assert statements(document, worker.logical_id) == statements(document, function.logical_id)
+
+
+def test_a_worker_takes_small_batches_and_names_what_failed(document: dict[str, Any]) -> None:
+    low, high = (
+        read(TEMPLATE, {"WorkerConcurrency": number}).functions["grading-worker"].sources
+        for number in ("2", "40")
+    )
+    for sources, most in ((low, 2), (high, 40)):
+        [source] = sources
+        assert (source.queue, source.batch_size, source.report_failures) == ("GradingQueue", 5, True)
+        assert source.max_concurrency == most
+    # Lambda takes no less than two.
+    assert document["Parameters"]["WorkerConcurrency"]["MinValue"] == 2
+
+
+def test_a_message_is_not_shown_again_while_it_may_be_worked_on(template: Template) -> None:
+    for function in template.functions.values():
+        for source in function.sources:
+            visibility = int(template.queues[source.queue].attributes["VisibilityTimeout"])
+            assert visibility >= 6 * function.timeout
+
+
+def test_a_queue_gives_up_into_its_dead_letter_queue(document: dict[str, Any], template: Template) -> None:
+    queue, dead = (template.queues[name] for name in ("GradingQueue", "GradingDeadLetterQueue"))
+    assert json.loads(queue.attributes["RedrivePolicy"]) == {
+        "deadLetterTargetArn": dead.arn,
+        "maxReceiveCount": 3,
+    }
+    assert int(dead.attributes["MessageRetentionPeriod"]) == 14 * 24 * 3600
+    for body in of_type(document, QUEUE).values():
+        assert body["Properties"]["SqsManagedSseEnabled"] is True
+
+
+def test_a_function_can_send_to_the_queue_it_knows_and_to_no_other(
+    document: dict[str, Any], template: Template
+) -> None:
+    urls = {queue.url: queue.arn for queue in template.queues.values()}
+    for function in template.functions.values():
+        known = {urls[value] for value in function.environment.values() if value in urls}
+        assert known == {template.queues["GradingQueue"].arn}
+        assert of_service(statements(document, function.logical_id), "sqs") == {
+            arn: {"sqs:SendMessage"} for arn in known
+        }
 
 
 def test_every_function_is_deployed_as_it_is_and_its_handler_is_there(document: dict[str, Any]) -> None:
@@ -99,7 +191,7 @@ def test_every_table_a_function_names_is_made(template: Template) -> None:
 
 def test_functions_get_every_variable_their_code_wants(template: Template) -> None:
     for function in template.functions.values():
-        wanted = database_calls.required_variables(ROOT / "functions" / function.name / "app.py")
+        wanted = database_calls.required_variables(app_of(function))
         assert wanted
         assert wanted <= set(function.environment)
 
@@ -127,15 +219,11 @@ def test_tables_outlive_the_stack_and_can_be_restored(document: dict[str, Any]) 
 
 def test_a_role_allows_exactly_what_the_code_calls(document: dict[str, Any], template: Template) -> None:
     for function in template.functions.values():
-        calls = database_calls.of_function(ROOT / "functions" / function.name / "app.py")
+        calls = database_calls.of_function(app_of(function))
         arns = "arn:aws:dynamodb:us-east-1:123456789012:table/{}"
         wanted = {arns.format(function.environment[name]): called for name, called in calls.items()}
         assert wanted
-        allowed: dict[str, set[str]] = {}
-        for statement in statements(document, function.logical_id):
-            assert statement["Effect"] == "Allow"
-            allowed.setdefault(statement["Resource"], set()).update(actions(statement))
-        assert allowed == wanted
+        assert of_service(statements(document, function.logical_id), "dynamodb") == wanted
 
 
 def test_the_secret_can_be_read_where_there_is_one(document: dict[str, Any], template: Template) -> None:
@@ -161,12 +249,15 @@ def test_a_public_url_takes_two_answers_and_gets_both_permissions(document: dict
         assert "bill" in assertion["AssertDescription"]
     assert Scope(document, {}).resolve(rule["RuleCondition"]) is False
 
-    for function in of_type(document, FUNCTION):
+    for function, resource in of_type(document, FUNCTION).items():
         permissions = {
             body["Properties"]["Action"]: body
             for body in of_type(document, "AWS::Lambda::Permission").values()
             if body["Properties"]["FunctionName"] == {"Ref": function}
         }
+        if "FunctionUrlConfig" not in resource["Properties"]:
+            assert permissions == {}
+            continue
         assert set(permissions) == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
         assert permissions["lambda:InvokeFunctionUrl"]["Properties"]["FunctionUrlAuthType"] == "NONE"
         # Without it anybody could invoke the function past its URL.
@@ -176,7 +267,7 @@ def test_a_public_url_takes_two_answers_and_gets_both_permissions(document: dict
             assert Scope(document, {"UrlAuth": "NONE"}).holds(body["Condition"]) is True
 
 
-@pytest.mark.parametrize("path", EVENTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", REQUESTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_events_are_requests_that_the_function_takes(path: Path) -> None:
     event = json.loads(path.read_text())
     if "requestContext" in event:
@@ -194,8 +285,18 @@ def test_events_are_requests_that_the_function_takes(path: Path) -> None:
     assert "CC BY 4.0" in request.source
 
 
+def test_the_queue_event_holds_messages_as_they_are_sent(template: Template) -> None:
+    records = json.loads((ROOT / "events/grading/queue.json").read_text())["Records"]
+    assert len(records) == 2
+    for one in records:
+        assert one["body"] == message(json.loads(one["body"])["run_id"])
+        assert one["md5OfBody"] == hashlib.md5(one["body"].encode(), usedforsecurity=False).hexdigest()
+        assert one["eventSource"] == "aws:sqs"
+        assert one["eventSourceARN"] == template.queues["GradingQueue"].arn
+
+
 def test_there_is_an_event_of_every_kind() -> None:
-    assert {path.stem for path in EVENTS} == {"url-stream", "url-json", "direct", "health"}
+    assert {path.stem for path in EVENTS} == {"url-stream", "url-json", "direct", "health", "queue"}
     stream, whole = (
         json.loads((ROOT / f"events/grading/{name}.json").read_text()) for name in ("url-stream", "url-json")
     )
