@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "channel": _BASE,
     "pipeline": _BASE | {"events", "channel"},
     "conformance": _BASE | {"events", "sse"},
+    "transcripts": _BASE,
     "queue": _BASE,
     "models": _PURE,
     "stores": _PURE,

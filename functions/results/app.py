@@ -1,0 +1,33 @@
+"""Composition root: the stores, the API, and the handler that Lambda calls."""
+
+import os
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+
+from results.api import create_api
+from results.stores import Stores
+from rill.observability import set_up_logging
+from rill.stores.dynamo import Dynamo
+from rill.stores.queries import LineRatingQueryStore, RunQueryStore
+from rill.stores.sessions import SessionStore
+
+
+def build(env: Mapping[str, str]) -> FastAPI:
+    """The API over the tables that `env` names."""
+    set_up_logging(env)
+    dynamo = Dynamo()
+    return create_api(
+        Stores(
+            sessions=SessionStore(dynamo, env["RILL_SESSIONS_TABLE"]),
+            runs=RunQueryStore(dynamo, env["RILL_RUNS_TABLE"]),
+            ratings=LineRatingQueryStore(dynamo, env["RILL_LINE_RATINGS_TABLE"]),
+        )
+    )
+
+
+app = build(os.environ)
+# Mangum would start and stop a lifespan with every invocation. What is text is not sent as base64.
+handler = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, "application/x-ndjson"])

@@ -1,0 +1,49 @@
+"""Runs as JSON lines or CSV. Pure."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from results.analytics import scores_of
+from results.models import RunDetail
+
+MAX_RUNS = 1000
+CONTENT_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
+
+_COLUMNS = ("run_id", "session_id", "workflow", "rep", "mode", "state", "created_at", "ended_at")
+_NUMBERS = ("cost_usd", "line_ratings_count")
+
+# A spreadsheet takes a cell that begins so for a formula: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def rendered(format: Literal["jsonl", "csv"], runs: Sequence[RunDetail]) -> str:
+    """The runs in that format; every line ends with a line break."""
+    if format == "jsonl":
+        return "".join(f"{run.model_dump_json()}\n" for run in runs)
+    return _csv(runs)
+
+
+def _csv(runs: Sequence[RunDetail]) -> str:
+    scores = [scores_of(run.result) for run in runs]
+    names = list(dict.fromkeys(name for of_run in scores for name in of_run))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow([*_COLUMNS, *_NUMBERS, *(_safe(f"score_{name}") for name in names)])
+    for run, of_run in zip(runs, scores, strict=True):
+        row = [_cell(name, getattr(run, name)) for name in _COLUMNS]
+        row += [getattr(run, name) for name in _NUMBERS]
+        writer.writerow([*row, *(of_run.get(name) for name in names)])
+    return text.getvalue()
+
+
+def _cell(name: str, value: Any) -> str | None:
+    if name.endswith("_at") and value is not None:
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")
+    return None if value is None else _safe(value)
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

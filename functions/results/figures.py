@@ -1,0 +1,64 @@
+"""The route of the analytics."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from results.analytics import Graded, by_rep, by_week, in_all, missed
+from results.models import Analytics
+from results.periods import period
+from results.reading import collect, each, with_results
+from results.responses import documented, tagged
+from results.runs import From, To, WorkflowName
+from results.stores import Stores
+from rill.stores.queries import RunFilter
+from rill.stores.runs import RunRecord
+
+MAX_RUNS = 500
+"""Each run takes two more reads: its result and its line ratings."""
+
+
+def routes(stores: Stores) -> APIRouter:
+    """The route `/analytics`."""
+    router = APIRouter(tags=["analytics"])
+
+    async def graded_run(run: RunRecord) -> Graded:
+        return Graded(run, await stores.ratings.of_run(run.session_id, run.run_id))
+
+    @router.get(
+        "/analytics",
+        response_model=Analytics,
+        responses=documented(304, 400),
+        summary="Average scores, weekly trend, line ratings and missed opportunities",
+        description=f"Over the complete runs of a period, the newest {MAX_RUNS} at most: `runs` says of how "
+        "many, `limited` whether there are more.",
+    )
+    async def analytics(
+        request: Request,
+        workflow: WorkflowName = "grading",
+        rep: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+        from_: From = None,
+        to: To = None,
+    ) -> Response:
+        within = period(from_, to)
+        wanted = RunFilter(
+            workflow=workflow, state="complete", rep=rep, from_ms=within.from_ms, to_ms=within.to_ms
+        )
+        found, more = await collect(stores.runs, wanted, MAX_RUNS)
+        graded = await each(graded_run, await with_results(stores.runs, found))
+        answer = Analytics(
+            workflow=workflow,
+            rep=rep,
+            from_ms=within.from_ms,
+            to_ms=within.to_ms,
+            limited=more,
+            **in_all(graded).model_dump(),
+            weeks=by_week(graded),
+            reps=by_rep(graded),
+            missed_opportunities=missed(graded),
+        )
+        return tagged(request, answer, hint="narrow `from` and `to`")
+
+    return router
