@@ -18,6 +18,7 @@ from typing import IO, Self
 
 import httpx2
 
+from local import dynamodb_local
 from local.functions.front import Front
 from local.functions.pool import Pool
 from local.functions.template import Function, Template
@@ -60,6 +61,8 @@ class Stack:
         first_port: functions listen on free ports from here on; 0 for any.
         publish: write `urls.json` and `stack.json` for other commands to find.
         reload: start functions again when their code has changed.
+        dynamodb_data: where AWS's DynamoDB Local keeps its data; None takes moto, or another one that
+            AWS_ENDPOINT_URL_DYNAMODB names.
         only: the one function to serve, with the workers of its queues; "" for none, with the services alone.
         state: where `urls.json`, `stack.json` and the logs go.
 
@@ -79,6 +82,7 @@ class Stack:
         first_port: int = 0,
         publish: bool = False,
         reload: bool = False,
+        dynamodb_data: Path | None = None,
         only: str | None = None,
         state: Path | None = None,
     ) -> None:
@@ -95,6 +99,7 @@ class Stack:
         self._port = first_port
         self._publish = publish
         self._reload = reload
+        self._dynamodb_data = dynamodb_data
         self._only = only
         self._state = state or state_directory()
         self._open = AsyncExitStack()
@@ -144,8 +149,8 @@ class Stack:
         """DynamoDB with the tables, and the scripted model: what a function needs around it."""
         (self._state / "logs").mkdir(parents=True, exist_ok=True)
         endpoint = os.environ.get(_ENDPOINT)
-        if not endpoint:
-            self.dynamodb = await LocalDynamoDB.start(self._log("dynamodb"))
+        if self._dynamodb_data or not endpoint:
+            self.dynamodb = await self._start_dynamodb()
             self._open.push_async_callback(self.dynamodb.stop)
             endpoint = self.dynamodb.url
         await asyncio.to_thread(make_tables, self._template, endpoint)
@@ -164,11 +169,21 @@ class Stack:
                 "RILL_MODEL_SECRET_ARN": "",
             }
 
+    async def _start_dynamodb(self) -> LocalDynamoDB:
+        log = self._log("dynamodb")
+        if self._dynamodb_data is None:
+            return await LocalDynamoDB.start(log)
+        try:
+            command = dynamodb_local.command(self._dynamodb_data)
+        except dynamodb_local.NotBuiltError as error:
+            raise StackError(str(error)) from error
+        return await LocalDynamoDB.start(log, command, "DynamoDB Local")
+
     async def _start_queues(self) -> None:
         endpoint = os.environ.get(_SQS_ENDPOINT)
         if not endpoint:
             # moto serves both; where another DynamoDB is used, it still has to serve this.
-            if (server := self.dynamodb) is None:
+            if (server := self.dynamodb) is None or self._dynamodb_data:
                 server = self._sqs = await LocalDynamoDB.start(self._log("sqs"))
                 self._open.push_async_callback(server.stop)
             endpoint = server.url

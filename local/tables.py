@@ -1,4 +1,4 @@
-"""The tables of the template, in a DynamoDB on this machine; moto's server where there is no other."""
+"""The tables of the template, in a DynamoDB on this machine: moto's server or AWS's DynamoDB Local."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from local.functions.environment import REGION
@@ -64,17 +64,20 @@ def make_tables(template: Template, endpoint: str) -> list[str]:
     return made
 
 
+MOTO = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0")
+
+
 class LocalDynamoDB:
-    """moto's server in a process of its own, with what it prints in a log.
+    """A DynamoDB in a process of its own, with what it prints in a log.
 
     Attributes:
+        name: what messages call it.
         url: where it listens.
         exit: done when the process is gone, with its exit status.
     """
 
-    name = "the local DynamoDB (moto)"
-
-    def __init__(self, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: IO[bytes], name: str) -> None:
+        self.name = name
         self.url = ""
         self.exit = asyncio.ensure_future(process.wait())
         self._process = process
@@ -87,31 +90,37 @@ class LocalDynamoDB:
         return self._process.pid
 
     @classmethod
-    async def start(cls, log: IO[bytes]) -> "LocalDynamoDB":
+    async def start(
+        cls, log: IO[bytes], command: Sequence[str] = MOTO, name: str = "the local DynamoDB (moto)"
+    ) -> "LocalDynamoDB":
         """Start it on a free port and wait until it listens.
+
+        Args:
+            log: where its output goes.
+            command: takes a free port of 127.0.0.1 by itself and prints it as moto's server does.
+            name: what messages call it.
 
         Raises:
             TablesError: it ended, or said nothing for half a minute.
         """
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
         # A killed stack cannot end it: the kernel does, with its parent.
         if setpriv := shutil.which("setpriv"):
             command = [setpriv, "--pdeathsig", "KILL", "--", *command]
         process = await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,  # DynamoDB Local ends with it
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, **CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "PYTHONWARNINGS": "ignore"},
             start_new_session=True,  # Ctrl-C is for the stack, which ends this one last
         )
-        server = cls(process, log)
+        server = cls(process, log, name)
         try:
             either: set[asyncio.Future[Any]] = {server._listens, server._reading}
             await asyncio.wait(either, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not server._listens.done():
                 said = b"".join(server._last).decode(errors="replace").strip()
-                raise TablesError(f"{cls.name} did not start: {said or 'it said nothing'}")
+                raise TablesError(f"{name} did not start: {said or 'it said nothing'}")
         except BaseException:
             await server.stop()
             raise

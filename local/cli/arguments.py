@@ -148,6 +148,13 @@ def _dev(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the page; functions follow (default: 8000 or the next free)",
     )
+    command.add_argument(
+        "--dynamodb",
+        choices=["moto", "local"],
+        default="moto",
+        help="moto forgets when it ends; local is AWS's DynamoDB Local, which needs Java and keeps its data"
+        " in .rill/dynamodb (default: %(default)s)",
+    )
     _paced(command, 100.0)
     _scripted(command)
 

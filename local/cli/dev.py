@@ -7,7 +7,7 @@ import os
 from local.cli.starting import launch
 from local.page import Page
 from local.provider import choose_provider
-from local.stack import ROOT, Stack, first_free
+from local.stack import ROOT, Stack, first_free, state_directory
 
 DEFAULT_PORT = 8000
 
@@ -37,6 +37,7 @@ def main(given: argparse.Namespace) -> int:
         first_port=first + 1,
         publish=True,
         reload=True,
+        dynamodb_data=state_directory() / "dynamodb" if given.dynamodb == "local" else None,
     )
     print("Stopped.", flush=True)
     return code
