@@ -59,14 +59,22 @@ def variables(function: Function, overrides: Mapping[str, str], api_address: str
         "LAMBDA_TASK_ROOT": str(function.code),
         "_HANDLER": function.handler,
     }
+    if function.wrapper is None:
+        # The managed runtime puts these on the path by itself, the last layer first.
+        path = [*(layer / "python" for layer in reversed(function.layers)), function.code]
+        ours["PYTHONPATH"] = os.pathsep.join(map(str, path))
     return {**inherited, **ours, **function.environment, **overrides}
 
 
 def command(function: Function) -> list[str]:
-    """What Lambda's managed Python runtime would exec: the wrapper, before Python's own command."""
+    """What Lambda's managed Python runtime would exec: the wrapper before Python's own command.
+
+    Without a wrapper it is that command: AWS's Runtime Interface Client, which buffers responses.
+    """
     if function.wrapper is None:
-        raise InitFailed("Runtime.NoWrapper", b"only functions with AWS_LAMBDA_EXEC_WRAPPER run here")
-    started = [str(function.wrapper), sys.executable, "/var/runtime/bootstrap.py"]
+        started = [sys.executable, "-m", "awslambdaric", function.handler]
+    else:
+        started = [str(function.wrapper), sys.executable, "/var/runtime/bootstrap.py"]
     # A frozen process would outlive an emulator that was killed: the kernel ends it with its parent.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--", *started] if setpriv else started

@@ -20,7 +20,21 @@ from tests.support.built import ROOT, sam
 TEMPLATE = ROOT / "template.yaml"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:model-key-AbCdEf"
 EVENTS = sorted((ROOT / "events").glob("*/*.json"))
-REQUESTS = [path for path in EVENTS if path.stem != "queue"]
+REQUESTS = [path for path in EVENTS if path.parent.name == "grading" and path.stem != "queue"]
+BUFFERED = {"results"}
+"""Functions that stream nothing: the managed runtime runs them, without Rill's own."""
+
+# What the results API reads through other stores, and through indexes. An integration test holds the code
+# to what the template allows.
+_TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table"
+RESULTS_ACCESS = {
+    f"{_TABLE_ARN}/SessionsTable": {"BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query"},
+    f"{_TABLE_ARN}/SessionsTable/index/by_created": {"Query"},
+    f"{_TABLE_ARN}/RunsTable": {"GetItem"},
+    f"{_TABLE_ARN}/RunsTable/index/by_session": {"Query"},
+    f"{_TABLE_ARN}/RunsTable/index/by_workflow": {"Query"},
+    f"{_TABLE_ARN}/LineRatingsTable": {"Query"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +99,18 @@ def test_sam_and_cfn_lint_accept_it() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_every_function_runs_on_rill_with_both_layers(template: Template) -> None:
-    assert set(template.functions) == {"grading", "grading-worker"}
+def workflows(template: Template) -> list[Function]:
+    """The functions that run a workflow."""
+    return [function for function in template.functions.values() if function.name not in BUFFERED]
+
+
+def test_every_function_has_both_layers_and_workflows_run_on_rill(template: Template) -> None:
+    assert set(template.functions) == {"grading", "grading-worker", "results"}
     for function in template.functions.values():
+        buffered = function.name in BUFFERED
         assert function.layers == (ROOT / "layers/dependencies", ROOT / "layers/shared")
-        assert function.wrapper == ROOT / "layers/shared/bin/rill-runtime"
-        assert (function.code, function.timeout) == (ROOT / "functions", 900)
+        assert function.wrapper == (None if buffered else ROOT / "layers/shared/bin/rill-runtime")
+        assert (function.code, function.timeout) == (ROOT / "functions", 30 if buffered else 900)
         assert function.environment["POWERTOOLS_SERVICE_NAME"] == function.name
 
 
@@ -98,7 +118,7 @@ def test_a_function_streams_behind_a_url_or_reads_a_queue(template: Template) ->
     for function in template.functions.values():
         assert (function.url is None) is bool(function.sources)
         if function.url is not None:
-            assert function.url.streaming
+            assert function.url.streaming is (function.name not in BUFFERED)
             assert function.url.iam, "a URL is signed for unless somebody asks otherwise"
 
 
@@ -155,7 +175,7 @@ def test_a_function_can_send_to_the_queue_it_knows_and_to_no_other(
     document: dict[str, Any], template: Template
 ) -> None:
     urls = {queue.url: queue.arn for queue in template.queues.values()}
-    for function in template.functions.values():
+    for function in workflows(template):
         known = {urls[value] for value in function.environment.values() if value in urls}
         assert known == {template.queues["GradingQueue"].arn}
         assert of_service(statements(document, function.logical_id), "sqs") == {
@@ -204,8 +224,26 @@ def test_tables_have_the_keys_that_the_stores_use(template: Template) -> None:
     assert keys == {
         "RunsTable": [("run_id", "HASH"), ("sk", "RANGE")],
         "LineRatingsTable": [("session_id", "HASH"), ("line_key", "RANGE")],
+        "SessionsTable": [("session_id", "HASH"), ("sk", "RANGE")],
     }
     assert template.ttl == {"RunsTable": "expires_at"}
+
+
+def test_indexes_have_the_keys_and_the_attributes_that_lists_show(template: Template) -> None:
+    found = {
+        index["IndexName"]: (
+            [key["AttributeName"] for key in index["KeySchema"]],
+            set(index["Projection"]["NonKeyAttributes"]),
+        )
+        for table in template.tables.values()
+        for index in table.get("GlobalSecondaryIndexes", [])
+    }
+    shown = {"state", "mode", "rep", "ended_at", "cost_usd", "line_ratings_count"}
+    assert found == {
+        "by_session": (["session_id", "created_at"], shown | {"workflow"}),
+        "by_workflow": (["workflow", "created_at"], shown | {"session_id"}),
+        "by_created": (["kind", "created_at"], {"title", "rep", "source", "lines"}),
+    }
 
 
 def test_tables_outlive_the_stack_and_can_be_restored(document: dict[str, Any]) -> None:
@@ -218,7 +256,7 @@ def test_tables_outlive_the_stack_and_can_be_restored(document: dict[str, Any]) 
 
 
 def test_a_role_allows_exactly_what_the_code_calls(document: dict[str, Any], template: Template) -> None:
-    for function in template.functions.values():
+    for function in workflows(template):
         calls = database_calls.of_function(app_of(function))
         arns = "arn:aws:dynamodb:us-east-1:123456789012:table/{}"
         wanted = {arns.format(function.environment[name]): called for name, called in calls.items()}
@@ -226,8 +264,17 @@ def test_a_role_allows_exactly_what_the_code_calls(document: dict[str, Any], tem
         assert of_service(statements(document, function.logical_id), "dynamodb") == wanted
 
 
+def test_the_results_api_gets_only_what_it_reads_and_writes(document: dict[str, Any]) -> None:
+    found = statements(document, "ResultsFunction", ModelSecretArn=SECRET)
+    wanted = {
+        arn: {f"dynamodb:{operation}" for operation in called} for arn, called in RESULTS_ACCESS.items()
+    }
+    assert of_service(found, "dynamodb") == wanted
+    assert all(action.startswith("dynamodb:") for one in found for action in actions(one))
+
+
 def test_the_secret_can_be_read_where_there_is_one(document: dict[str, Any], template: Template) -> None:
-    for function in template.functions.values():
+    for function in workflows(template):
         without = statements(document, function.logical_id)
         extra = [
             statement
@@ -296,7 +343,12 @@ def test_the_queue_event_holds_messages_as_they_are_sent(template: Template) -> 
 
 
 def test_there_is_an_event_of_every_kind() -> None:
-    assert {path.stem for path in EVENTS} == {"url-stream", "url-json", "direct", "health", "queue"}
+    kinds = {
+        function: {path.stem for path in EVENTS if path.parent.name == function}
+        for function in ("grading", "results")
+    }
+    assert kinds["grading"] == {"url-stream", "url-json", "direct", "health", "queue"}
+    assert kinds["results"] == {"create-session", "list-runs", "health"}
     stream, whole = (
         json.loads((ROOT / f"events/grading/{name}.json").read_text()) for name in ("url-stream", "url-json")
     )
