@@ -189,11 +189,7 @@ class _Reader:
             environment=variables,
             concurrency=None if concurrency is None else int(concurrency),
             url=self._url(merged.get("FunctionUrlConfig")),
-            sources=tuple(
-                self._source(f"{name}.{event}", self._scope.resolve(given.get("Properties", {})))
-                for event, given in own.get("Events", {}).items()
-                if given.get("Type") == "SQS"
-            ),
+            sources=self._sources(name, own.get("Events", {})),
         )
 
     def _queue(self, name: str, body: Mapping[str, Any]) -> Queue:
@@ -210,20 +206,27 @@ class _Reader:
             },
         )
 
-    def _source(self, name: str, properties: Mapping[str, Any]) -> QueueSource:
-        """Lambda's event source mapping; its defaults are Lambda's.
+    def _sources(self, name: str, events: Mapping[str, Any]) -> tuple[QueueSource, ...]:
+        """The function's event source mappings; their defaults are Lambda's.
 
         Source: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-sqs.html
         """
-        if "FilterCriteria" in properties:
-            raise TemplateError(f"{name}: FilterCriteria cannot be worked out here")
-        maximum = properties.get("ScalingConfig", {}).get("MaximumConcurrency")
-        return QueueSource(
-            queue=str(properties["Queue"]).rpartition(":")[2],
-            batch_size=int(properties.get("BatchSize", DEFAULT_BATCH)),
-            max_concurrency=None if maximum is None else int(maximum),
-            report_failures="ReportBatchItemFailures" in properties.get("FunctionResponseTypes", []),
-        )
+        found = []
+        for event, body in events.items():
+            properties = self._scope.resolve(body.get("Properties", {}))
+            if body.get("Type") != "SQS" or _text(properties.get("Enabled", True)) == "false":
+                continue
+            if "FilterCriteria" in properties:
+                raise TemplateError(f"{name}: FilterCriteria of {event} cannot be worked out here")
+            maximum = properties.get("ScalingConfig", {}).get("MaximumConcurrency")
+            source = QueueSource(
+                queue=str(properties["Queue"]).rpartition(":")[2],
+                batch_size=int(properties.get("BatchSize", DEFAULT_BATCH)),
+                max_concurrency=None if maximum is None else int(maximum),
+                report_failures="ReportBatchItemFailures" in properties.get("FunctionResponseTypes", []),
+            )
+            found.append(source)
+        return tuple(found)
 
     def _url(self, config: Mapping[str, Any] | None) -> FunctionUrl | None:
         resolved = self._scope.resolve(config)

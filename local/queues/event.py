@@ -74,4 +74,5 @@ def failed(answer: bytes, ids: Collection[str]) -> set[str]:
         return everything
     named = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in listed]
     found = {name for name in named if isinstance(name, str)}
-    return found if len(found) == len(named) and found <= everything else everything
+    understood = all(isinstance(name, str) for name in named) and found <= everything
+    return found if understood else everything

@@ -66,8 +66,8 @@ class EventSourceMapping:
         self._log = log
         self._retry_seconds = retry_seconds
         self._wait_seconds = wait_seconds
-        self._limit = source.max_concurrency or pool.function.concurrency or DEFAULT_CONCURRENCY
-        self._free = asyncio.Semaphore(self._limit)
+        limit = source.max_concurrency or pool.function.concurrency or DEFAULT_CONCURRENCY
+        self._free = asyncio.Semaphore(limit)
         self._batches: set[asyncio.Task[None]] = set()
         self._closing = threading.Event()
         self._client: SQSClient | None = None
