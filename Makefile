@@ -70,9 +70,11 @@ check: $(VENV)/.dev ## Lint, formatting and types
 coverage: $(VENV)/.dev ## Branch coverage of the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit --cov --cov-report=term
 
-schema: $(VENV)/.local ## Write the wire protocol's JSON Schema into docs/
+schema: $(VENV)/.local ## Write the wire protocol's JSON Schema and the results API's OpenAPI document into docs/
 	@$(BIN)/python -c 'import json; from rill.conformance import json_schema; print(json.dumps(json_schema(), indent=2))' \
 	  > docs/protocol.schema.json
+	@PYTHONPATH=functions $(BIN)/python -c 'import json; from results.api import document; print(json.dumps(document(), indent=2))' \
+	  > docs/results.openapi.json
 
 lock: $(VENV)/.dev ## Pin the requirements again, with hashes (needs uv)
 	@cd requirements && for name in layer local dev sam; do \

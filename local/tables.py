@@ -30,7 +30,7 @@ def make_tables(template: Template, endpoint: str) -> list[str]:
     """Make the template's tables where they are not there yet; returns the names of the new ones.
 
     Raises:
-        TablesError: the endpoint does not answer, or refuses a table.
+        TablesError: the endpoint does not answer, refuses a table, or has one with other keys or indexes.
     """
     import boto3
     from botocore.config import Config
@@ -49,7 +49,12 @@ def make_tables(template: Template, endpoint: str) -> list[str]:
         for name, arguments in template.tables.items():
             try:
                 client.create_table(**arguments)
-            except client.exceptions.ResourceInUseException:
+            except client.exceptions.ResourceInUseException as error:
+                if _keys(client.describe_table(TableName=name)["Table"]) != _keys(arguments):
+                    raise TablesError(
+                        f"DynamoDB at {endpoint}: the table {name} was made for another template, with other"
+                        " keys or indexes; delete it (with `make dev DYNAMODB=local`: remove .rill/dynamodb)"
+                    ) from error
                 continue
             client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
             if attribute := template.ttl.get(name):
@@ -62,6 +67,16 @@ def make_tables(template: Template, endpoint: str) -> list[str]:
     finally:
         client.close()
     return made
+
+
+def _keys(table: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The key attributes by their kind, of the table ("") and of every index."""
+    indexes = [
+        *(table.get("GlobalSecondaryIndexes") or ()),
+        *(table.get("LocalSecondaryIndexes") or ()),
+    ]
+    named = [("", table), *((index["IndexName"], index) for index in indexes)]
+    return {name: {key["KeyType"]: key["AttributeName"] for key in part["KeySchema"]} for name, part in named}
 
 
 MOTO = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0")

@@ -37,7 +37,7 @@ class GradingRequest(_Strict):
     """A call to grade.
 
     `mode` "multi" asks for the sections in parallel model calls, "single" for all of them in one.
-    `source` may say where the transcript comes from; it is not sent to the model.
+    `source` may say where the transcript comes from, `rep` whose call it was; neither is sent to the model.
     """
 
     session_id: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")
@@ -45,6 +45,7 @@ class GradingRequest(_Strict):
     knowledge: list[Document] = Field(default=[], max_length=20)
     mode: Literal["multi", "single"] = "multi"
     source: str | None = Field(default=None, max_length=500)
+    rep: str | None = Field(default=None, min_length=1, max_length=128)
 
     @field_validator("transcript")
     @classmethod

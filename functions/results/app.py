@@ -1,5 +1,6 @@
 """Composition root: the stores, the API, and the handler that Lambda calls."""
 
+import logging
 import os
 from collections.abc import Mapping
 
@@ -9,7 +10,6 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from results.api import create_api
 from results.stores import Stores
-from rill.observability import set_up_logging
 from rill.stores.dynamo import Dynamo
 from rill.stores.queries import LineRatingQueryStore, RunQueryStore
 from rill.stores.sessions import SessionStore
@@ -17,7 +17,9 @@ from rill.stores.sessions import SessionStore
 
 def build(env: Mapping[str, str]) -> FastAPI:
     """The API over the tables that `env` names."""
-    set_up_logging(env)
+    # The managed runtime has put its own handler there: JSON lines with the request's id.
+    logging.getLogger().setLevel(env.get("POWERTOOLS_LOG_LEVEL") or "INFO")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     dynamo = Dynamo()
     return create_api(
         Stores(

@@ -35,7 +35,7 @@ def routes(stores: Stores) -> APIRouter:
         description=f"Over the complete runs of a period, the newest {MAX_RUNS} at most: `runs` says of how "
         "many, `limited` whether there are more.",
     )
-    async def analytics(
+    async def read_analytics(
         request: Request,
         workflow: WorkflowName = "grading",
         rep: Annotated[str | None, Query(min_length=1, max_length=200)] = None,

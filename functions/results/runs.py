@@ -39,7 +39,7 @@ def routes(stores: Stores) -> APIRouter:
         description="One of `session_id` and `workflow` has to be there. "
         "Follow `next_cursor` until it is null: a page may be short, since its work is limited.",
     )
-    async def listed(
+    async def list_runs(
         request: Request,
         session_id: SessionId | None = None,
         workflow: WorkflowName | None = None,
@@ -69,7 +69,7 @@ def routes(stores: Stores) -> APIRouter:
         description=f"At most {MAX_RUNS} runs: narrow the period where there are more. JSON lines carry "
         "whole results, CSV the scores. Line ratings are at `/sessions/{session_id}/line-ratings`.",
     )
-    async def export(
+    async def export_runs(
         format: Literal["jsonl", "csv"] = "jsonl",
         workflow: WorkflowName = "grading",
         state: State | None = None,
@@ -98,7 +98,7 @@ def routes(stores: Stores) -> APIRouter:
         summary="Read a run with its result",
         description="Line ratings are not part of it: see `/sessions/{session_id}/line-ratings`.",
     )
-    async def read(request: Request, run_id: SessionId) -> Response:
+    async def read_run(request: Request, run_id: SessionId) -> Response:
         record = await stores.runs.get(run_id)
         if record is None:
             raise NotFound(f"There is no run {run_id!r}.")

@@ -42,7 +42,7 @@ def routes(stores: Stores) -> APIRouter:
         responses=documented(400, 409),
         summary="Keep a call's transcript as a new session",
     )
-    async def create(new: NewSession) -> Response:
+    async def create_session(new: NewSession) -> Response:
         summary = SessionSummary(
             session_id=new.session_id or uuid.uuid4().hex,
             created_at=now_ms(),
@@ -66,7 +66,7 @@ def routes(stores: Stores) -> APIRouter:
         responses=documented(304, 400),
         summary="List sessions, newest first",
     )
-    async def listed(request: Request, limit: Limit = 50, cursor: CursorParameter = None) -> Response:
+    async def list_sessions(request: Request, limit: Limit = 50, cursor: CursorParameter = None) -> Response:
         page = await stores.sessions.page(limit=limit, start=cursors.decode(cursor))
         found = [Session(**asdict(session)) for session in page.items]
         return tagged(request, SessionPage(sessions=found, next_cursor=cursors.encode(page.next)))
@@ -77,7 +77,7 @@ def routes(stores: Stores) -> APIRouter:
         responses=documented(304, 404),
         summary="Read a session with its transcript",
     )
-    async def read(request: Request, session_id: SessionId) -> Response:
+    async def read_session(request: Request, session_id: SessionId) -> Response:
         record = await stores.sessions.get(session_id)
         if record is None:
             raise _no_session(session_id)
@@ -91,7 +91,7 @@ def routes(stores: Stores) -> APIRouter:
         summary="Delete a session's transcript",
         description="Its runs and their line ratings stay: they are the record of what was graded.",
     )
-    async def delete(session_id: SessionId) -> Response:
+    async def delete_session(session_id: SessionId) -> Response:
         if not await stores.sessions.delete(session_id):
             raise _no_session(session_id)
         return Response(status_code=204)
@@ -103,7 +103,7 @@ def routes(stores: Stores) -> APIRouter:
         summary="Read how well each line of the rep worked",
         description="Of one run; by default of the session's newest complete grading.",
     )
-    async def line_ratings(
+    async def read_line_ratings(
         request: Request,
         session_id: SessionId,
         run_id: SessionId | None = None,

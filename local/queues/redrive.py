@@ -1,7 +1,7 @@
 """Moves messages from a dead-letter queue back to the queue that they came from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ def find(client: "SQSClient", queue: str) -> Queues:
     return Queues(queue=url, dead_letters=dead["QueueUrl"])
 
 
-def redrive(client: "SQSClient", queues: Queues, *, dry_run: bool = False) -> Iterator[Moved]:
+def redrive(client: "SQSClient", queues: Queues, *, dry_run: bool = False) -> Generator[Moved, None, None]:
     """Move all messages, and yield each one once it has been moved.
 
     StartMessageMoveTask would move them too, but does not tell which. Everything is received before

@@ -148,6 +148,7 @@ def test_a_build_for_this_machine_runs_without_this_checkout(here: Built) -> Non
             "PYTHONDONTWRITEBYTECODE": "1",
             "RILL_RUNS_TABLE": "Runs",
             "RILL_LINE_RATINGS_TABLE": "LineRatings",
+            "RILL_IDEMPOTENCY_TABLE": "Idempotency",
             "RILL_MODEL_PROVIDER": "scripted",
             "RILL_MODEL_URL": "http://127.0.0.1:9/v1",
         },

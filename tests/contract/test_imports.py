@@ -14,7 +14,8 @@ FUNCTIONS = ROOT / "functions"
 # that whoever adds one decides where it stands.
 _BASE = {"", "errors"}  # "" is rill itself, with the version
 _PURE = _BASE | {"events", "sse", "sections", "channel", "pipeline"}
-_RUNS = _PURE | {"models", "stores", "runs", "observability"}
+_LIFE = _PURE | {"stores", "ledger", "run_log", "observability"}
+_SERVICE = _LIFE | {"runs", "follow", "queue"}
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
@@ -29,8 +30,12 @@ ALLOWED: dict[str, set[str]] = {
     "models": _PURE,
     "stores": _PURE,
     "observability": _BASE,
-    "runs": _RUNS,
-    "web": _RUNS,
+    "ledger": _BASE | {"events"},
+    "run_log": _BASE | {"stores"},
+    "runs": _LIFE,
+    "follow": _PURE | {"stores"},
+    "service": _SERVICE,
+    "web": _SERVICE | {"service"},
     "runtime": {"errors"},
 }
 

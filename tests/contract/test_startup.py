@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     "RILL_RUNS_TABLE": "Runs",
     "RILL_LINE_RATINGS_TABLE": "LineRatings",
+    "RILL_IDEMPOTENCY_TABLE": "Idempotency",
     "RILL_MODEL_PROVIDER": "scripted",
     # Nothing listens there and nothing has to: the first event comes before the first connection.
     "RILL_MODEL_URL": "http://127.0.0.1:9/v1",

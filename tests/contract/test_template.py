@@ -225,8 +225,9 @@ def test_tables_have_the_keys_that_the_stores_use(template: Template) -> None:
         "RunsTable": [("run_id", "HASH"), ("sk", "RANGE")],
         "LineRatingsTable": [("session_id", "HASH"), ("line_key", "RANGE")],
         "SessionsTable": [("session_id", "HASH"), ("sk", "RANGE")],
+        "IdempotencyTable": [("id", "HASH")],
     }
-    assert template.ttl == {"RunsTable": "expires_at"}
+    assert template.ttl == {"RunsTable": "expires_at", "IdempotencyTable": "expiration"}
 
 
 def test_indexes_have_the_keys_and_the_attributes_that_lists_show(template: Template) -> None:
@@ -247,9 +248,11 @@ def test_indexes_have_the_keys_and_the_attributes_that_lists_show(template: Temp
 
 
 def test_tables_outlive_the_stack_and_can_be_restored(document: dict[str, Any]) -> None:
-    for body in of_type(document, TABLE).values():
+    for name, body in of_type(document, TABLE).items():
         properties = body["Properties"]
-        assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        # Keys of a day are no data that anybody would want back.
+        policy = "Delete" if name == "IdempotencyTable" else "Retain"
+        assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == (policy, policy)
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
         assert properties["SSESpecification"] == {"SSEEnabled": True}
         assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}

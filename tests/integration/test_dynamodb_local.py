@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from local import dynamodb_local as built
 from local.functions.template import read
 from local.provider import Provider
 from local.stack import ROOT, Stack, StackError, run
+from local.tables import TablesError
 from tests.support.dynamodb_local import dynamodb_local
 
 pytestmark = [
@@ -77,6 +79,33 @@ async def test_it_is_used_where_another_one_is_named(tmp_path: Path, monkeypatch
     async with stack(tmp_path) as started:
         assert started.dynamodb is not None
         assert client(started.dynamodb.url).list_tables()["TableNames"] == [TABLE]
+
+
+async def test_one_stack_has_the_data(tmp_path: Path) -> None:
+    async with stack(tmp_path):
+        with pytest.raises(TablesError, match="did not start: another DynamoDB Local uses"):
+            await stack(tmp_path).__aenter__()
+
+
+async def test_tables_of_another_template_are_named(tmp_path: Path) -> None:
+    async with stack(tmp_path):
+        pass
+    arguments = dict(TEMPLATE.tables[TABLE])
+    arguments["AttributeDefinitions"] = [
+        *arguments["AttributeDefinitions"],
+        {"AttributeName": "owner", "AttributeType": "S"},
+    ]
+    arguments["GlobalSecondaryIndexes"] = [
+        {
+            "IndexName": "ByOwner",
+            "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ]
+    later = replace(TEMPLATE, tables={TABLE: arguments})
+    data = tmp_path / "data"
+    with pytest.raises(TablesError, match=f"the table {TABLE} was made for another template"):
+        await Stack(later, SCRIPTED, only="", state=tmp_path, dynamodb_data=data).__aenter__()
 
 
 async def test_queues_are_elsewhere(tmp_path: Path) -> None:

@@ -64,6 +64,18 @@ def _operations(tree: ast.AST) -> set[str]:
             if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
                 raise TypeError(f"line {node.lineno}: an operation without a literal name")
             found.add(first.value)
+    if "transact_write_items" in found:  # what is in it is allowed one by one
+        keys = {
+            key.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Dict)
+            for key in node.keys
+            if isinstance(key, ast.Constant)
+        }
+        parts = {
+            part.lower() + "_item" for part in ("Put", "Update", "Delete", "ConditionCheck") if part in keys
+        }
+        found = found - {"transact_write_items"} | parts
     return found
 
 

@@ -31,6 +31,7 @@ def variables(model: ScriptedModel, dynamodb: str, **more: str) -> dict[str, str
         "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
         "RILL_RUNS_TABLE": "Runs",
         "RILL_LINE_RATINGS_TABLE": "LineRatings",
+        "RILL_IDEMPOTENCY_TABLE": "Idempotency",
         "RILL_MODEL_PROVIDER": "scripted",
         "RILL_MODEL_URL": model.openai_base_url,
         "RILL_MODEL_IDLE_TIMEOUT": "0.5",

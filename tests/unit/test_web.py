@@ -13,33 +13,14 @@ from rill.conformance import check
 from rill.errors import RateLimited, UpstreamError
 from rill.events import Chunk, Usage
 from rill.pipeline import Execution, Output, Step, StepEvent, Task, Workflow
-from rill.runs import Run, new_run_id
-from rill.stores.dynamo import StoreError
-from rill.stores.runs import RunRecord, RunStore, now_ms
+from rill.runs import Run
+from rill.stores.runs import RunRecord, now_ms
 from tests.support.asgi import Answer, call
+from tests.support.memory_store import MemoryStore
 
 
 class Question(BaseModel):
     text: str
-
-
-class MemoryStore(RunStore):
-    """Keeps runs in a dict; `down` makes every call fail."""
-
-    def __init__(self) -> None:
-        self.runs: dict[str, RunRecord] = {}
-        self.down = False
-
-    async def begin(self, record: RunRecord) -> None:
-        await self.finish(record)
-
-    async def finish(self, record: RunRecord) -> None:
-        if self.down:
-            raise StoreError
-        self.runs[record.run_id] = record
-
-    async def get(self, run_id: str) -> RunRecord | None:
-        return self.runs.get(run_id)
 
 
 class Echo:
@@ -57,8 +38,10 @@ class Echo:
             web.Definition(
                 name="echo",
                 request_model=Question,
+                describe=lambda _: {"session_id": "s", "mode": "live"},
                 start=self.start,
-                read=self.read,
+                store=self.store,
+                result=self.result,
                 explain=lambda detail, _: f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}",
             )
         )
@@ -77,17 +60,9 @@ class Echo:
             raise UpstreamError
         return {"text": outputs["say"]}
 
-    def start(self, question: Question, invocation: web.Invocation) -> Run[Question]:
+    def start(self, question: Question, record: RunRecord, invocation: web.Invocation) -> Run[Question]:
         return Run(
-            record=RunRecord(
-                run_id=new_run_id(),
-                session_id="s",
-                workflow="echo",
-                request_id=invocation.request_id,
-                mode="live",
-                state="running",
-                created_at=now_ms(),
-            ),
+            record=record,
             execution=Execution(
                 Workflow("echo", [Step(name="say", label="Say", run=self.say)]), question, keep_alive=0.01
             ),
@@ -96,9 +71,8 @@ class Echo:
             deadline_ms=invocation.deadline_ms,
         )
 
-    async def read(self, run_id: str) -> dict[str, Any] | None:
-        record = await self.store.get(run_id)
-        return None if record is None else {"run_id": record.run_id, "state": record.state}
+    async def result(self, record: RunRecord) -> dict[str, Any]:
+        return record.result or {}
 
 
 async def ask(echo: Echo, accept: str = "text/event-stream", **kwargs: Any) -> Answer:
@@ -189,7 +163,10 @@ async def test_a_run_can_be_read_and_an_unknown_one_is_named() -> None:
     echo = Echo()
     run_id = (await ask(echo)).headers["x-run-id"]
     found = await call(echo.app(), "GET", f"/runs/{run_id}")
-    assert found.json() == {"run_id": run_id, "state": "complete"}
+    assert (
+        found.json().items() >= {"run_id": run_id, "state": "complete", "result": {"text": "one two"}}.items()
+    )
+    assert "owner" not in found.json()
     missing = await call(echo.app(), "GET", "/runs/nope")
     assert (missing.status, missing.json()["code"]) == (404, "not_found")
     assert "'nope'" in missing.json()["message"]

@@ -133,8 +133,12 @@ class Execution(Generic[C]):
         workflow: the steps.
         context: handed to every step.
         outputs: outputs of steps that finished in an earlier invocation; these are not run again.
+        attempts_before: how often the other steps had started then; attempts count on.
+        on_output: told each step's output when the step completes, before its `step_complete`.
         queue_size: how many events of a step may wait for the client before the step is stalled.
         keep_alive: seconds of silence after which an empty batch is yielded.
+
+    `progress` is what was last sent; one that is set before `batches()` is a floor.
 
     After `batches()` has ended, `failure` names the step and error that ended the run, or is None, and
     `outputs` has what the steps produced.
@@ -146,6 +150,8 @@ class Execution(Generic[C]):
         context: C,
         *,
         outputs: Mapping[str, Any] | None = None,
+        attempts_before: int = 0,
+        on_output: Callable[[str, Any], None] | None = None,
         queue_size: int = 64,
         keep_alive: float = 10.0,
     ) -> None:
@@ -153,12 +159,24 @@ class Execution(Generic[C]):
         self.context = context
         self.outputs: dict[str, Any] = dict(outputs or {})
         self.failure: tuple[str | None, RillError] | None = None
+        self.attempts_before = attempts_before
+        self.progress = 0.0
+        self.on_output = on_output
+        self._draining = False
         self._keep_alive = keep_alive
         self._channel: Channel[Event] = Channel(queue_size)
         self._states = {step.name: _State() for step in workflow.steps}
         self._total = sum(step.weight for step in workflow.steps)
-        self._progress = 0.0
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Steps without an output that neither failed nor were passed over."""
+        return [name for name, state in self._states.items() if not state.done.is_set()]
+
+    def drain(self) -> None:
+        """Start no further step or attempt: `batches()` ends when what runs now has ended."""
+        self._draining = True
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """The events, as many at a time as are ready; an empty list when a keep-alive is due.
@@ -183,21 +201,29 @@ class Execution(Generic[C]):
         state = self._states[step.name]
         for name in step.after:
             await self._states[name].done.wait()
-        if step.name not in self.outputs:
-            await self._attempts(step, state)
-        if self.failure is None:
+        if step.name not in self.outputs and not await self._attempts(step, state):
+            self._stop_waiting_for(step.name)
+        elif self.failure is None:
             await self._advance(step.name, 1.0)
             state.done.set()
 
-    async def _attempts(self, step: Step[C], state: _State) -> None:
-        attempt = 0
-        while True:
+    def _stop_waiting_for(self, name: str) -> None:
+        """A step was not started, or not again: those after it will not start in this execution."""
+        for task, step in zip(self._tasks, self.workflow.steps, strict=True):
+            if name in step.after:
+                task.cancel()
+                self._stop_waiting_for(step.name)
+
+    async def _attempts(self, step: Step[C], state: _State) -> bool:
+        """Whether the step is over; not so where the execution drains."""
+        attempt = self.attempts_before
+        while not self._draining:
             attempt += 1
             await self._channel.put(StepStart(step=step.name, label=step.label, attempt=attempt), step.name)
             error = await self._attempt(step, state, attempt)
             if error is None:
-                return
-            again = error.retryable and attempt < step.attempts
+                return True
+            again = error.retryable and attempt < step.attempts + self.attempts_before
             await self._channel.put(
                 StepError(
                     step=step.name,
@@ -210,14 +236,15 @@ class Execution(Generic[C]):
                 step.name,
             )
             if not again:
-                break
+                if step.on_failure == "fail":
+                    self._fail(step.name, error)
+                return True
             if state.sent:
                 state.sent = False
                 await self._channel.put(
                     Reset(step=step.name, attempt=attempt + 1, reason=error.message), step.name
                 )
-        if step.on_failure == "fail":
-            self._fail(step.name, error)
+        return False
 
     async def _attempt(self, step: Step[C], state: _State, attempt: int) -> RillError | None:
         began = time.perf_counter()
@@ -242,6 +269,8 @@ class Execution(Generic[C]):
         except Exception as error:  # noqa: BLE001 - whatever a step raises ends as a typed error event
             return _internal(step.name, error)
         self.outputs[step.name] = output
+        if self.on_output is not None:
+            self.on_output(step.name, output)
         duration = round((time.perf_counter() - began) * 1000, 1)
         await self._channel.put(StepComplete(step=step.name, duration=duration), step.name)
         return None
@@ -265,8 +294,8 @@ class Execution(Generic[C]):
         done = sum(s.weight * self._states[s.name].fraction for s in self.workflow.steps)
         progress = round(100 * done / self._total, 1)
         # Under one percent is not worth an event; the last one always is.
-        if progress - self._progress >= 1 or (progress == 100 and self._progress < 100):
-            self._progress = progress
+        if progress - self.progress >= 1 or (progress == 100 and self.progress < 100):
+            self.progress = progress
             await self._channel.put(Progress(progress=progress), step)
 
 

@@ -1,25 +1,46 @@
-"""The life of a run: from its start to its one terminal event, numbered, encoded and kept."""
+"""The life of a run: from its start to its one terminal event, numbered, encoded, delivered and kept.
+
+Every event goes to the client at once; `rill.run_log` keeps it, in batches and beside. What ends a run:
+
+=============  =================================  ============  ==========================
+why            state that is stored               last event    in the log
+=============  =================================  ============  ==========================
+all steps      complete                           `complete`    rebuilt from `META`
+a failure      failed                             `error`       rebuilt from `META`
+a cancel       cancelled, with what there is      `cancelled`   rebuilt from `META`
+the deadline   queued, for the worker             `handoff`     no: its number is used again
+a lost lease   what the other process says        `handoff`     no
+=============  =================================  ============  ==========================
+"""
 
 import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rill import sse
 from rill.errors import DeadlineExceeded, RillError
-from rill.events import Certainty, Complete, Error, Event, Item, Section, Start, Status, Usage, UsageTotal
+from rill.events import Cancelled, Complete, Error, Event, Handoff, Reset, Start, Status, Usage
+from rill.ledger import Ledger, Parts
 from rill.observability import RunMetrics, add_log_keys
 from rill.pipeline import Execution
-from rill.stores.runs import RunRecord, RunStore, now_ms, usage_document
+from rill.run_log import RunLog
+from rill.stores.dynamo import ConditionFailed
+from rill.stores.run_records import RunRecord, now_ms, usage_document
+from rill.stores.runs import LEASE_MS, Batch, RunStore
 
 C = TypeVar("C")
 logger = logging.getLogger(__name__)
-_WEAKEST: tuple[Certainty, ...] = ("exact", "estimated", "unknown")
-DEADLINE_MARGIN = 3.0
+Terminal = Complete | Cancelled | Error | Handoff
+
+DEADLINE_MARGIN = 5.0
 """Seconds before the invocation's end at which a run gives up, so that it can still say and keep so."""
+
+DRAIN_MARGIN = 60.0
+"""Seconds before the invocation's end from which on no further step is started, where a worker can go on."""
 
 
 def new_run_id() -> str:
@@ -27,126 +48,121 @@ def new_run_id() -> str:
     return f"{now_ms():012x}{uuid.uuid4().hex[:20]}"
 
 
-@dataclass(slots=True)
-class Ledger:
-    """Adds up the `usage` events of a run; the weakest certainty and an unknown price carry through."""
+class _Stop(RillError):
+    """Ends an execution that has not failed."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    calls: int = 0
-    cost_usd: float | None = 0.0
-    certainty: Certainty = "exact"
+    why: ClassVar[str]
 
-    def add(self, usage: Usage) -> None:
-        """Count one model call."""
-        self.input_tokens += usage.input_tokens
-        self.output_tokens += usage.output_tokens
-        self.cached_tokens += usage.cached_tokens or 0
-        self.calls += 1
-        self.certainty = max(self.certainty, usage.certainty, key=_WEAKEST.index)
-        if usage.cost_usd is None or self.cost_usd is None:
-            self.cost_usd = None
-        else:
-            self.cost_usd = round(self.cost_usd + usage.cost_usd, 8)
 
-    @property
-    def total(self) -> UsageTotal:
-        """The sum as events carry it."""
-        return UsageTotal(
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-            cached_tokens=self.cached_tokens,
-            calls=self.calls,
-            certainty=self.certainty,
-        )
+class _CancelAsked(_Stop):
+    why = "cancelled"
+
+
+class _LeaseLost(_Stop):
+    why = "lost"
+
+
+class _OutOfTime(_Stop):
+    why = "handoff"
 
 
 @dataclass(slots=True, kw_only=True)
 class Run(Generic[C]):
-    """One run of a workflow.
+    """One run of a workflow in this process. Iterate `frames()` once.
 
     Args:
-        record: what is known of it at the start, `state` "running".
+        record: what is known of it; `state` "running". `last_seq` is where its numbers go on.
+        request: what it was started with, as JSON, to be kept with it.
         execution: its steps, not yet started.
         assemble: makes the result out of the steps' outputs; may raise a `RillError`.
         store: where it is kept, or None.
         keep: writes what belongs to the result beside it, before the run counts as complete; returns
-            what of the result is kept with the run itself.
+            what of the result is kept with the run itself, and the number of line ratings.
+        hand_over: has a run continued by somebody else after the deadline, or None.
         deadline_ms: when the invocation ends, epoch milliseconds, or None.
         ledger: where model calls that no event tells of are counted as well.
         observe: told what there is to count, once the run has ended.
+        again: for a run that goes on: steps to run that may have run before; see `take_up`.
+        claimed: whether the record is in the store already, with this run as its owner.
     """
 
     record: RunRecord
     execution: Execution[C]
     assemble: Callable[[Mapping[str, Any]], dict[str, Any]]
+    request: str = "{}"
     store: RunStore | None = None
     keep: Callable[[RunRecord, dict[str, Any]], Awaitable[tuple[dict[str, Any], int]]] | None = None
+    hand_over: Callable[[str], Awaitable[None]] | None = None
     deadline_ms: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
     observe: Callable[[RunMetrics], None] | None = None
-    terminal: Complete | Error | None = None
+    again: Sequence[str] | None = None
+    claimed: bool = False
+    terminal: Terminal | None = None
     failure: RillError | None = None
+    _parts: Parts = field(default_factory=Parts)
     _seq: int = 0
-    _sections: int = 0
-    _items: int = 0
     _began: float = field(default_factory=time.perf_counter)
+    _before: dict[str, Any] = field(default_factory=dict)
+    _saving: set["asyncio.Task[None]"] = field(default_factory=set)
+    _log: RunLog | None = None
 
     async def frames(self) -> AsyncIterator[bytes]:
         """The stream's bytes. Each piece is one or more whole frames, and is ready to be sent."""
-        add_log_keys(run_id=self.record.run_id, request_id=self.record.request_id)
-        yield sse.RETRY + self._encode(self._start())
-        begun = asyncio.create_task(self._begin())
-        timer = self._at_deadline()
+        record = self.record
+        add_log_keys(run_id=record.run_id, request_id=record.request_id)
+        self._seq = record.last_seq
+        self._before = dict(self.execution.outputs)
+        first = self._encode([self._start()] if self.again is None else self._resets())
+        yield sse.RETRY + first.frames
+        timers = self._timers()
+        if self.store is not None:
+            self._log = RunLog(self.store, self._current, self._stopped, self._begin)
+            self._log.add(first)
+            self.execution.on_output = self._save_step
         try:
-            async for batch in self.execution.batches():
-                self._count(batch)
-                yield b"".join(map(self._encode, batch)) if batch else sse.KEEP_ALIVE
-            await begun
-            for event in await self._end():
-                yield self._encode(event)
+            async for events in self.execution.batches():
+                if events:
+                    batch = self._encode(events)
+                    if self._log is not None:
+                        self._log.add(batch)
+                    yield batch.frames
+                else:
+                    yield sse.KEEP_ALIVE
+            for last in await self._end():
+                yield self._encode([last]).frames
             if self.observe is not None:
                 self.observe(self._metrics())
         finally:
-            if timer is not None:
+            for timer in timers:
                 timer.cancel()
-            begun.cancel()
-            await asyncio.gather(begun, return_exceptions=True)
+            await self._leave()
 
-    def _count(self, batch: list[Event]) -> None:
-        for event in batch:
+    def take_up(self, outputs: Mapping[str, Any], again: Sequence[str] | None) -> None:
+        """Make this the next part of a run that was claimed.
+
+        Args:
+            outputs: of steps that are not run again.
+            again: steps to run that a client may hold parts of; None for a run that never began.
+        """
+        self.claimed, self.again = True, again
+        self.execution.outputs.update(outputs)
+        self.execution.progress = self.record.progress
+        if again is not None:
+            self.execution.attempts_before = self.record.epoch - 1
+
+    # -- events --------------------------------------------------------------------------------
+
+    def _encode(self, events: Sequence[Event]) -> Batch:
+        first = self._seq + 1
+        frames: list[bytes] = []
+        for event in events:
+            self._seq += 1
+            self._parts.add(event)
             if isinstance(event, Usage):
                 self.ledger.add(event)
-            elif isinstance(event, Section):
-                self._sections += 1
-            elif isinstance(event, Item):
-                self._items += 1
-
-    def _metrics(self) -> RunMetrics:
-        step, failure = self.execution.failure or (None, self.failure)
-        return RunMetrics(
-            workflow=self.record.workflow,
-            run_id=self.record.run_id,
-            request_id=self.record.request_id,
-            outcome="complete" if failure is None else "failed",
-            duration=self._elapsed(),
-            sections=self._sections,
-            line_ratings=self._items,
-            input_tokens=self.ledger.input_tokens,
-            output_tokens=self.ledger.output_tokens,
-            cost_usd=self.ledger.cost_usd,
-            failed_step=step,
-            code=None if failure is None else failure.code,
-        )
-
-    def _elapsed(self) -> float:
-        """Milliseconds since the run began."""
-        return round((time.perf_counter() - self._began) * 1000, 1)
-
-    def _encode(self, event: Event) -> bytes:
-        self._seq += 1
-        return sse.encode(self._seq, event)
+            frames.append(sse.encode(self._seq, event))
+        return Batch(first=first, last=self._seq, frames=b"".join(frames))
 
     def _start(self) -> Start:
         record = self.record
@@ -158,66 +174,189 @@ class Run(Generic[C]):
             mode=record.mode,
         )
 
-    def _at_deadline(self) -> asyncio.TimerHandle | None:
-        if self.deadline_ms is None:
-            return None
-        left = self.deadline_ms / 1000 - time.time() - DEADLINE_MARGIN
-        return asyncio.get_running_loop().call_later(max(left, 0), self.execution.stop, DeadlineExceeded())
+    def _resets(self) -> list[Event]:
+        """What a client has to forget before a run goes on; a sentence at least."""
+        attempt = self.execution.attempts_before + 1
+        reason = "This step runs again."
+        resets = [Reset(step=step, attempt=attempt, reason=reason) for step in self.again or ()]
+        return [Status(message="The run goes on…"), *resets]
+
+    # -- beside the steps ----------------------------------------------------------------------
+
+    def _current(self) -> RunRecord:
+        """The record with what has been used so far."""
+        return replace(
+            self.record,
+            usage=usage_document(self.ledger.total),
+            cost_usd=self.ledger.cost_usd,
+            duration=self._elapsed(),
+            progress=self.execution.progress,
+        )
 
     async def _begin(self) -> None:
-        """Runs beside the steps: no event waits for it."""
-        if self.store is not None:
-            try:
-                await self.store.begin(self.record)
-            except RillError:
-                logger.exception("run %s: its start could not be stored", self.record.run_id)
+        if self.store is not None and not self.claimed:
+            await self.store.begin(replace(self.record, lease_until=now_ms() + LEASE_MS), self.request)
+
+    def _stopped(self, why: str) -> None:
+        self.execution.stop(_CancelAsked() if why == "cancelled" else _LeaseLost())
+
+    def _save_step(self, step: str, output: Any) -> None:
+        """Keep a step's output. Nobody waits for it before the run's end."""
+        task = asyncio.create_task(self._store_step(step, output), name=f"save-{step}")
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+    async def _store_step(self, step: str, output: Any) -> None:
+        assert self.store is not None  # noqa: S101 - set together with the caller
+        try:
+            await self.store.save_step(self.record.run_id, step, output)
+        except RillError:
+            logger.exception("the output of step %s could not be stored; it would run again", step)
+
+    def _timers(self) -> list[asyncio.TimerHandle]:
+        if self.deadline_ms is None:
+            return []
+        loop = asyncio.get_running_loop()
+        left = self.deadline_ms / 1000 - time.time()
+        timers = [loop.call_later(max(left - DEADLINE_MARGIN, 0), self._at_deadline)]
+        if self.hand_over is not None:
+            timers.append(loop.call_later(max(left - DRAIN_MARGIN, 0), self.execution.drain))
+        return timers
+
+    def _at_deadline(self) -> None:
+        """A step that is longer than an invocation would be begun for ever: it fails."""
+        finished = self.execution.outputs.keys() - self._before.keys()
+        self.execution.stop(_OutOfTime() if self.hand_over and finished else DeadlineExceeded())
+
+    async def _leave(self) -> None:
+        """Stop what runs beside; after a proper end nothing does."""
+        if self._log is not None:
+            await self._log.abandon()
+        for task in self._saving:
+            task.cancel()
+        await asyncio.gather(*self._saving, return_exceptions=True)
+
+    # -- the end -------------------------------------------------------------------------------
 
     async def _end(self) -> list[Event]:
         """The last events; the run is stored before the terminal one goes out."""
-        if self.execution.failure is None:
+        if self._log is not None:
+            await asyncio.gather(self._log.close(), *self._saving)
+        step, error = self.execution.failure or (None, None)
+        if error is None and self.execution.unfinished and self.hand_over is not None:
+            error = _OutOfTime()
+        if error is None:
             try:
                 result = self.assemble(self.execution.outputs)
-            except RillError as error:
-                return await self._failed(None, error)
+            except RillError as wrong:
+                return await self._failed(None, wrong)
             return await self._complete(result)
-        return await self._failed(*self.execution.failure)
+        if isinstance(error, _CancelAsked):
+            return await self._cancelled()
+        if isinstance(error, _Stop):
+            return await self._handed_over(error)
+        return await self._failed(step, error)
 
     async def _complete(self, result: dict[str, Any]) -> list[Event]:
-        self.terminal = Complete(
-            data=result, duration=self._elapsed(), usage=self.ledger.total, cost_usd=self.ledger.cost_usd
+        terminal = Complete(
+            data=result,
+            duration=self._elapsed(),
+            usage=self.ledger.total,
+            cost_usd=self.ledger.cost_usd,
         )
+        self.terminal = terminal
         if self.store is None:
-            return [self.terminal]
+            return [terminal]
         try:
             kept, count = (result, 0) if self.keep is None else await self.keep(self.record, result)
             await self.store.finish(self._ended(state="complete", result=kept, line_ratings_count=count))
+        except ConditionFailed:
+            return await self._overtaken()
         except RillError:
-            logger.exception("run %s: its result could not be stored", self.record.run_id)
-            return [Status(message="The result could not be kept; save this page."), self.terminal]
-        return [self.terminal]
+            logger.exception("the run's result could not be stored")
+            return [Status(message="The result could not be kept; save this page."), terminal]
+        return [terminal]
+
+    async def _overtaken(self) -> list[Event]:
+        """Somebody else has ended the run, or was told to cancel it before it began."""
+        assert self.store is not None  # noqa: S101 - only a store overtakes
+        if await self.store.get(self.record.run_id) is None:
+            return await self._cancelled()
+        return await self._handed_over(_LeaseLost())
+
+    async def _cancelled(self) -> list[Event]:
+        data = {**self._before, **self._parts.data}
+        terminal = Cancelled(
+            data=data, duration=self._elapsed(), usage=self.ledger.total, cost_usd=self.ledger.cost_usd
+        )
+        self.terminal = terminal
+        if self.store is not None:
+            ended = self._ended(state="cancelled", result=data)
+            try:
+                try:
+                    await self.store.finish(ended)
+                except ConditionFailed:
+                    await self.store.end_early(ended)
+            except RillError:
+                logger.exception("that the run was cancelled could not be stored")
+        return [terminal]
 
     async def _failed(self, step: str | None, error: RillError) -> list[Event]:
-        logger.error("run %s failed in step %s: %s", self.record.run_id, step, error)
+        logger.error("the run failed in step %s: %s", step, error)
         self.failure = error
-        self.terminal = Error(
+        terminal = Error(
             code=error.code,
             message=error.message,
             retryable=error.retryable,
             request_id=self.record.request_id,
             step=step,
         )
+        self.terminal = terminal
         if self.store is not None:
             try:
-                await self.store.finish(self._ended(state="failed", error=sse.to_dict(self.terminal)))
+                await self.store.finish(self._ended(state="failed", error=sse.to_dict(terminal)))
             except RillError:
-                logger.exception("run %s: its failure could not be stored", self.record.run_id)
+                logger.exception("the run's failure could not be stored")
+        return [terminal]
+
+    async def _handed_over(self, error: _Stop) -> list[Event]:
+        self.terminal = Handoff(after=self._seq)
+        if isinstance(error, _OutOfTime) and self.store is not None and self.hand_over is not None:
+            try:
+                await self.store.finish(self._ended(state="queued", ended_at=None))
+                await self.hand_over(self.record.run_id)
+            except RillError as wrong:
+                logger.exception("the run could not be handed over")
+                return await self._failed(None, wrong)
+        logger.info("the run goes on elsewhere (%s)", error.why)
         return [self.terminal]
 
     def _ended(self, **changes: Any) -> RunRecord:
-        return replace(
-            self.record,
-            ended_at=now_ms(),
-            usage=usage_document(self.ledger.total),
+        # The log may have lost its end; the terminal event's number follows what the client has.
+        known: dict[str, Any] = {"ended_at": now_ms(), "last_seq": self._seq, **changes}
+        return replace(self._current(), **known)
+
+    def _elapsed(self) -> float:
+        """Milliseconds the run has run, in this process and before."""
+        return round(self.record.duration + (time.perf_counter() - self._began) * 1000, 1)
+
+    def _metrics(self) -> RunMetrics:
+        step, _ = self.execution.failure or (None, None)
+        outcome = "failed" if self.terminal is None else _OUTCOMES[type(self.terminal)]
+        return RunMetrics(
+            workflow=self.record.workflow,
+            run_id=self.record.run_id,
+            request_id=self.record.request_id,
+            outcome=outcome,
+            duration=self._elapsed(),
+            sections=self._parts.sections,
+            line_ratings=self._parts.items,
+            input_tokens=self.ledger.input_tokens,
+            output_tokens=self.ledger.output_tokens,
             cost_usd=self.ledger.cost_usd,
-            **changes,
+            failed_step=step,
+            code=None if self.failure is None else self.failure.code,
         )
+
+
+_OUTCOMES = {Complete: "complete", Cancelled: "cancelled", Error: "failed", Handoff: "handed_over"}

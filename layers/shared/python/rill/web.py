@@ -5,12 +5,12 @@ Starlette only; what a run needs beside it is imported behind its first event.
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import asdict
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,67 +19,23 @@ from starlette.routing import Route
 
 from rill import __version__, sse
 from rill.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, RillError
-from rill.events import Complete
-from rill.runs import Run
+from rill.events import Cancelled, Complete, Error, Event
+from rill.runs import Run, new_run_id
+from rill.service import Definition, Invocation, Service
+
+__all__ = ["Definition", "Invocation", "create_app"]
 
 R = TypeVar("R", bound=BaseModel)
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What Lambda takes as a request. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
-    """What the runtime says of the invocation a request came in."""
-
-    request_id: str
-    deadline_ms: int | None
-    direct: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition(Generic[R]):
-    """What makes an app out of a workflow.
-
-    Args:
-        name: the workflow's.
-        request_model: what `POST /runs` takes.
-        start: makes a run, not yet started, of a request.
-        read: a stored run as `GET /runs/{id}` shows it, or None where there is none.
-        explain: makes a sentence of one validation error of pydantic's.
-        close: closes what the app keeps open; called when the process ends.
-    """
-
-    name: str
-    request_model: type[R]
-    start: Callable[[R, Invocation], Run[Any]]
-    read: Callable[[str], Awaitable[dict[str, Any] | None]]
-    explain: Callable[[Any, Any], str]
-    close: Callable[[], Awaitable[None]] | None = None
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def create_app(definition: Definition[R]) -> Starlette:
     """The ASGI app of one workflow function."""
-
-    async def runs(request: Request) -> Response:
-        invocation = _invocation(request)
-        if request.url.path == "/events" and not invocation.direct:
-            raise NotFound
-        run = definition.start(_validate(definition, await _body(request)), invocation)
-        headers = {"X-Run-Id": run.record.run_id, "X-Request-Id": invocation.request_id}
-        if not invocation.direct and _wants_stream(request.headers.get("accept", "")):
-            headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return StreamingResponse(run.frames(), headers=headers, media_type=sse.MEDIA_TYPE)
-        return await _whole(run, headers)
-
-    async def run(request: Request) -> Response:
-        found = await definition.read(request.path_params["run_id"])
-        if found is None:
-            raise NotFound(f"There is no run {request.path_params['run_id']!r}.")
-        return JSONResponse(found, headers={"Cache-Control": "no-store"})
-
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", "workflow": definition.name, "version": __version__})
+    routes = _Routes(Service(definition))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -92,13 +48,108 @@ def create_app(definition: Definition[R]) -> Starlette:
     return Starlette(
         lifespan=lifespan,
         routes=[
-            Route("/runs", runs, methods=["POST"]),
-            Route("/events", runs, methods=["POST"]),
-            Route("/runs/{run_id}", run, methods=["GET"]),
-            Route("/health", health, methods=["GET"]),
+            Route("/runs", routes.start, methods=["POST"]),
+            Route("/runs/{run_id}", routes.read, methods=["GET"]),
+            Route("/runs/{run_id}/events", routes.attach, methods=["GET"]),
+            Route("/runs/{run_id}/cancel", routes.cancel, methods=["POST"]),
+            Route("/runs/{run_id}/resume", routes.again, methods=["POST"]),
+            Route("/runs/{run_id}/steps/{step}/retry", routes.again, methods=["POST"]),
+            Route("/events", routes.direct, methods=["POST"]),
+            Route("/health", routes.health, methods=["GET"]),
         ],
         exception_handlers={RillError: _rill_error, HTTPException: _http_error, Exception: _bug},
     )
+
+
+class _Routes:
+    """What the addresses do."""
+
+    def __init__(self, service: Service[Any]) -> None:
+        self._service = service
+
+    async def start(self, request: Request) -> Response:
+        service, invocation = self._service, _invocation(request)
+        body = await _body(request)
+        asked = service.validate(body)
+        run_id = new_run_id()
+        known = await service.known(request.headers.get("idempotency-key"), body, run_id)
+        headers = {"X-Request-Id": invocation.request_id, "X-Run-Id": known or run_id}
+        if _prefers_async(request):
+            return await self._queued(asked, body, known, headers, invocation)
+        if known is not None:
+            return await self._known(request, known, headers, invocation)
+        run = service.start(asked, body, run_id, invocation)
+        if _wants_stream(request):
+            return _stream(run.frames(), headers)
+        return await _whole(run, headers)
+
+    async def _queued(
+        self, asked: Any, body: bytes, known: str | None, headers: dict[str, str], invocation: Invocation
+    ) -> Response:
+        run_id = headers["X-Run-Id"]
+        state = "queued"
+        if known is None:
+            await self._service.enqueue(asked, body, run_id, invocation)
+        else:
+            state = (await self._service.follower.find(run_id)).state
+        headers |= {"Preference-Applied": "respond-async", "Location": f"/runs/{run_id}"}
+        return JSONResponse({"run_id": run_id, "state": state}, status_code=202, headers=headers)
+
+    async def _known(
+        self, request: Request, run_id: str, headers: dict[str, str], invocation: Invocation
+    ) -> Response:
+        """A repeated start: the same run, from its beginning."""
+        follower = self._service.follower
+        await follower.find(run_id)
+        frames = follower.frames(run_id, 0, invocation.deadline_ms)
+        if _wants_stream(request):
+            return _stream(frames, headers)
+        async for _ in frames:
+            pass
+        terminal = await follower.terminal(await follower.find(run_id))
+        return _ended(run_id, terminal, invocation.request_id, headers)
+
+    async def attach(self, request: Request) -> Response:
+        invocation, run_id = _invocation(request), request.path_params["run_id"]
+        after = _after(request)
+        await self._service.follower.find(run_id)
+        frames = self._service.follower.frames(run_id, after, invocation.deadline_ms)
+        return _stream(frames, {"X-Request-Id": invocation.request_id, "X-Run-Id": run_id})
+
+    async def again(self, request: Request) -> Response:
+        invocation, run_id = _invocation(request), request.path_params["run_id"]
+        run = await self._service.again(run_id, request.path_params.get("step"), invocation)
+        headers = {"X-Request-Id": invocation.request_id, "X-Run-Id": run_id}
+        if _wants_stream(request):
+            return _stream(run.frames(), headers)
+        return await _whole(run, headers)
+
+    async def cancel(self, request: Request) -> Response:
+        answer = await self._service.cancel(request.path_params["run_id"])
+        return JSONResponse(answer, status_code=202 if answer["cancel"] else 200)
+
+    async def read(self, request: Request) -> Response:
+        found = await self._service.read(request.path_params["run_id"])
+        return JSONResponse(found, headers={"Cache-Control": "no-store"})
+
+    async def direct(self, request: Request) -> Response:
+        """An event that is no HTTP request: a batch of the queue, or a request as it is."""
+        invocation = _invocation(request)
+        if not invocation.direct:
+            raise NotFound
+        body = await _body(request)
+        if (event := _queue_event(body)) is not None:
+            return JSONResponse(await self._service.work(event, invocation))
+        run_id = new_run_id()
+        run = self._service.start(self._service.validate(body), body, run_id, invocation)
+        return await _whole(run, {"X-Request-Id": invocation.request_id, "X-Run-Id": run_id})
+
+    async def health(self, request: Request) -> Response:
+        name = self._service.definition.name
+        return JSONResponse({"status": "ok", "workflow": name, "version": __version__})
+
+
+# -- requests ------------------------------------------------------------------------------------
 
 
 def _invocation(request: Request) -> Invocation:
@@ -120,37 +171,80 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _validate(definition: Definition[R], body: bytes) -> R:
-    if not body.strip():
-        raise BadRequest("The request body is empty; it has to be a JSON object.")
-    try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise BadRequest(f"The request body is not JSON: {error}.") from error
-    except RecursionError as error:
-        raise BadRequest("The request body is nested too deep.") from error
-    try:
-        return definition.request_model.model_validate(document)
-    except ValidationError as error:
-        sentences = [definition.explain(detail, document) for detail in error.errors(include_url=False)[:5]]
-        more = f" ({error.error_count() - 5} more)" if error.error_count() > 5 else ""
-        raise BadRequest("; ".join(sentences) + more) from error
+def _wants_stream(request: Request) -> bool:
+    return sse.MEDIA_TYPE in request.headers.get("accept", "").lower()
 
 
-def _wants_stream(accept: str) -> bool:
-    return sse.MEDIA_TYPE in accept.lower()
+def _prefers_async(request: Request) -> bool:
+    """https://www.rfc-editor.org/rfc/rfc7240#section-4.1"""
+    wishes = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return any(wish.partition(";")[0].strip() == "respond-async" for wish in wishes)
+
+
+def _after(request: Request) -> int:
+    """Where to go on; the header, which a browser sets by itself, is newer than the address."""
+    for name, text in (
+        ("Last-Event-ID", request.headers.get("last-event-id")),
+        ("after", request.query_params.get("after")),
+    ):
+        if text is None or text == "":
+            continue
+        if not (text.isascii() and text.isdigit() and len(text) <= 10):
+            raise BadRequest(f"{name} is {text[:40]!r}; it has to be the id of an event.")
+        return int(text)
+    return 0
+
+
+def _queue_event(body: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(body)
+        records = event["Records"]
+        from_queue = all(record["eventSource"] == "aws:sqs" for record in records)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return event if from_queue and records else None
+
+
+# -- responses -----------------------------------------------------------------------------------
+
+
+def _stream(frames: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
+    return StreamingResponse(frames, headers={**headers, **_STREAM_HEADERS}, media_type=sse.MEDIA_TYPE)
 
 
 async def _whole(run: Run[Any], headers: dict[str, str]) -> Response:
     """Waits for the run and answers with its result, or its error as an HTTP status."""
     async for _ in run.frames():
         pass
-    if isinstance(run.terminal, Complete):
-        body = {"run_id": run.record.run_id, **sse.to_dict(run.terminal)}
-        body["usage"] = asdict(run.terminal.usage)
-        return JSONResponse(body, headers=headers)
-    error = run.failure or RillError()
-    return _error(error, run.record.request_id, {**headers, "X-Run-Id": run.record.run_id})
+    if run.failure is not None:
+        return _error(run.failure, run.record.request_id, headers)
+    assert run.terminal is not None  # noqa: S101 - a run that has not failed has ended
+    return _ended(run.record.run_id, run.terminal, run.record.request_id, headers)
+
+
+def _ended(run_id: str, terminal: Event, request_id: str, headers: dict[str, str]) -> Response:
+    """A run's end as an answer."""
+    if isinstance(terminal, Error):
+        body = {"code": terminal.code, "message": terminal.message, "request_id": terminal.request_id}
+        return JSONResponse(body, status_code=_status(terminal.code), headers=headers)
+    if terminal.type == "handoff":
+        body = {"run_id": run_id, "state": "queued"}
+        return JSONResponse(body, status_code=202, headers={**headers, "Location": f"/runs/{run_id}"})
+    ended: dict[str, Any] = {"run_id": run_id, **sse.to_dict(terminal)}
+    if isinstance(terminal, (Complete, Cancelled)):
+        ended["usage"] = asdict(terminal.usage)
+    return JSONResponse(ended, headers=headers)
+
+
+def _status(code: str) -> int:
+    """The status of an error of which only the code is left."""
+    kinds: list[type[RillError]] = [RillError]
+    while kinds:
+        kind = kinds.pop(0)
+        if kind.code == code:
+            return kind.status
+        kinds += kind.__subclasses__()
+    return RillError.status
 
 
 def _error(error: RillError, request_id: str, headers: dict[str, str] | None = None) -> Response:

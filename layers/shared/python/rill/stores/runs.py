@@ -1,100 +1,343 @@
-"""The Runs table: what a run is, how it stands, what came out of it.
+"""The Runs table: what a run is, how it stands, its event log, what came out of it.
 
-Its `META` item is the commit point: a result and its line ratings count only once `state` says so.
+Items of one run, by their sort key:
+
+================  ==============================================================================
+`META`            state, lease, usage; the commit point: a result counts once `state` says so
+`INPUT#…`         the request, as JSON; expires
+`STEP#<name>#…`   a finished step's output, as JSON; expires
+`EVENT#<seq>`     a batch of frames as they went to the client, by its last event; expires
+`RESULT#<n>#…`    the result of epoch n, where it is too large for `META`
+================  ==============================================================================
+
+Who holds the lease writes, and nobody else: `owner` is a condition of every write to `META`.
 """
 
+import asyncio
 import json
-import time
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
-from rill.events import UsageTotal
-from rill.sse import to_dict
-from rill.stores.dynamo import Attributes, Dynamo
+from rill.stores.dynamo import Attributes, ConditionFailed, Dynamo
+from rill.stores.pieces import MAX_ITEM_BYTES, expiry, get_document, put_document
+from rill.stores.run_records import RunRecord, State, from_item, key, now_ms, to_item, to_json, usage_document
 
-State = Literal["running", "complete", "failed", "cancelled"]
+__all__ = ["Batch", "RunRecord", "RunStore", "State", "now_ms", "usage_document"]
+
+LEASE_MS = 10_000
+"""How long a run counts as alive after its last write."""
+
+EVENT_TTL = 24 * 3600
+"""Seconds for which a run can be replayed event by event; after that a follower gets the result at once."""
+
+INPUT_TTL = 7 * 24 * 3600
+"""Seconds for which a run can be resumed, or one of its steps be run again."""
+
+SKIP = 10_000
+"""Where a lost run's numbers go on: its client may hold events that never reached the log."""
+
+_SPLIT = "$split"
+_RENEW = "SET lease_until = :until, last_seq = :seq, #usage = :usage, cost_usd = :cost, progress = :progress"
+_UNLESS_CANCELLED = " AND (attribute_not_exists(cancel) OR cancel = :no)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """A run as it is stored. Times are epoch milliseconds, `cost_usd` None where a price is unknown."""
+class Batch:
+    """Frames of the log in order, from the event `first` to the event `last`."""
 
-    run_id: str
-    session_id: str
-    workflow: str
-    request_id: str
-    mode: str
-    state: State
-    created_at: int
-    ended_at: int | None = None
-    result: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    usage: dict[str, Any] | None = None
-    cost_usd: float | None = None
-    line_ratings_count: int = 0
-
-
-def now_ms() -> int:
-    """Epoch milliseconds."""
-    return time.time_ns() // 1_000_000
+    first: int
+    last: int
+    frames: bytes
 
 
 class RunStore:
-    """Reads and writes runs in `table` (`run_id`, `sk`)."""
+    """Reads and writes runs in `table` (`run_id`, `sk`). Every method may raise `StoreError`."""
 
     def __init__(self, dynamo: Dynamo, table: str) -> None:
         self._dynamo = dynamo
         self._table = table
 
-    async def begin(self, record: RunRecord) -> None:
-        """Write a run that starts. A run that is there already is left as it is."""
-        await self._put(record, "attribute_not_exists(run_id)")
+    # -- a run's life --------------------------------------------------------------------------
+
+    async def begin(self, record: RunRecord, request: str = "{}") -> None:
+        """Write a run that starts (or waits in the queue), with its request as JSON.
+
+        Raises:
+            ConditionFailed: it is there already, or was cancelled before it began.
+        """
+        # Both at once: a run without its input cannot be resumed, but can be seen and cancelled.
+        await asyncio.gather(
+            self._put_document(record.run_id, "INPUT", request, INPUT_TTL),
+            self._put(record, "attribute_not_exists(run_id)"),
+        )
+
+    async def end_early(self, record: RunRecord) -> None:
+        """Write a run that was cancelled before it began.
+
+        Raises:
+            ConditionFailed: it did begin.
+        """
+        await self._put(
+            record,
+            "attribute_not_exists(#state) AND cancel = :yes",
+            {"#state": "state"},
+            {":yes": {"BOOL": True}},
+        )
+
+    async def append(self, record: RunRecord, batch: Batch, *, heed_cancel: bool = True) -> None:
+        """Add events to the log, renew the lease and keep the usage, in one write.
+
+        Raises:
+            ConditionFailed: somebody else holds the lease, or (where heeded) the run is to be cancelled.
+        """
+        event = {
+            **key(record.run_id, f"EVENT#{batch.last:010d}"),
+            "first": {"N": str(batch.first)},
+            "frames": {"B": batch.frames},
+            "expires_at": expiry(EVENT_TTL),
+        }
+        put = {"Put": {"TableName": self._table, "Item": event}}
+        update = {"Update": self._lease(record, heed_cancel)}
+        await self._dynamo.call("transact_write_items", TransactItems=[put, update])
+
+    async def renew(self, record: RunRecord, *, heed_cancel: bool = True) -> None:
+        """Renew the lease; raises as `append` does."""
+        await self._dynamo.call("update_item", **self._lease(record, heed_cancel))
+
+    def _lease(self, record: RunRecord, heed_cancel: bool) -> dict[str, Any]:
+        values: Attributes = {
+            ":owner": {"S": record.owner},
+            ":until": {"N": str(now_ms() + LEASE_MS)},
+            ":seq": {"N": str(record.last_seq)},
+            ":usage": {"S": to_json(record.usage)},
+            ":cost": {"S": to_json(record.cost_usd)},
+            ":progress": {"S": to_json(record.progress)},
+        }
+        if heed_cancel:
+            values[":no"] = {"BOOL": False}
+        return {
+            "TableName": self._table,
+            "Key": key(record.run_id, "META"),
+            "UpdateExpression": _RENEW,
+            "ConditionExpression": "#owner = :owner" + (_UNLESS_CANCELLED if heed_cancel else ""),
+            "ExpressionAttributeNames": {"#owner": "owner", "#usage": "usage"},
+            "ExpressionAttributeValues": values,
+        }
 
     async def finish(self, record: RunRecord) -> None:
-        """Write a run that has ended: result, usage and state in one item, so all of it or nothing."""
-        await self._put(record, "attribute_not_exists(run_id) OR #state = :running")
+        """Write a run that has ended or is handed over: state, usage and result, all of it or nothing.
 
-    async def _put(self, record: RunRecord, condition: str) -> None:
-        arguments: dict[str, Any] = {"ConditionExpression": condition}
-        if ":running" in condition:
-            arguments["ExpressionAttributeNames"] = {"#state": "state"}
-            arguments["ExpressionAttributeValues"] = {":running": {"S": "running"}}
-        await self._dynamo.call("put_item", TableName=self._table, Item=_to_item(record), **arguments)
+        Raises:
+            ConditionFailed: somebody else holds the lease, or it has ended already.
+        """
+        if record.result is not None:
+            whole = to_json(record.result)
+            if len(whole.encode()) > MAX_ITEM_BYTES:
+                await self._put_document(record.run_id, f"RESULT#{record.epoch}", whole, None)
+                record = replace(record, result={_SPLIT: True})
+        await self._put(
+            record,
+            "attribute_not_exists(#state) OR (#state = :state AND #owner = :owner)",
+            {"#state": "state", "#owner": "owner"},
+            {":state": {"S": "running"}, ":owner": {"S": record.owner}},
+        )
+
+    async def claim(self, found: RunRecord, owner: str) -> RunRecord:
+        """Take up a run that waits or has ended; the answer holds the new lease.
+
+        Raises:
+            ConditionFailed: it changed since it was read: somebody else was faster.
+        """
+        claimed = replace(
+            found,
+            state="running",
+            owner=owner,
+            lease_until=now_ms() + LEASE_MS,
+            epoch=found.epoch + 1,
+            ended_at=None,
+            result=None,
+            error=None,
+            cancel=False,
+        )
+        await self.change(found, claimed)
+        return claimed
+
+    async def fail_lost(self, found: RunRecord, error: dict[str, Any]) -> RunRecord:
+        """Fail a run whose lease ran out.
+
+        Raises:
+            ConditionFailed: it is alive after all, or somebody else was faster.
+        """
+        failed = replace(
+            found,
+            state="failed",
+            error=error,
+            ended_at=now_ms(),
+            owner=f"lost by {found.owner}",
+            last_seq=(found.last_seq // SKIP + 1) * SKIP,
+        )
+        await self.change(found, failed)
+        return failed
+
+    async def change(self, found: RunRecord, changed: RunRecord) -> None:
+        """Write a run that nobody holds.
+
+        Raises:
+            ConditionFailed: it is no longer as it was found.
+        """
+        await self._put(
+            changed,
+            "#owner = :owner AND #state = :state AND epoch = :epoch AND lease_until = :until",
+            {"#state": "state", "#owner": "owner"},
+            {
+                ":owner": {"S": found.owner},
+                ":state": {"S": found.state},
+                ":epoch": {"N": str(found.epoch)},
+                ":until": {"N": str(found.lease_until)},
+            },
+        )
+
+    async def cancel(self, run_id: str) -> RunRecord | None:
+        """Ask for a run's end: a running one will see it, one that waits ends at once.
+
+        Returns:
+            The run as it stands; None for one that does not exist yet, which then ends when it begins.
+        """
+        while True:
+            found = await self.get(run_id)
+            try:
+                if found is None:
+                    await self._announce_cancel(run_id)
+                elif found.state == "running":
+                    await self._flag(found)
+                elif found.state == "queued":
+                    found = await self._cancel_queued(found)
+            except ConditionFailed:
+                continue  # it went on meanwhile: look again
+            return found
+
+    async def _flag(self, found: RunRecord) -> None:
+        await self._dynamo.call(
+            "update_item",
+            TableName=self._table,
+            Key=key(found.run_id, "META"),
+            UpdateExpression="SET cancel = :yes",
+            ConditionExpression="#state = :state AND #owner = :owner",
+            ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
+            ExpressionAttributeValues={
+                ":yes": {"BOOL": True},
+                ":state": {"S": "running"},
+                ":owner": {"S": found.owner},
+            },
+        )
+
+    async def _cancel_queued(self, found: RunRecord) -> RunRecord:
+        ended = replace(found, state="cancelled", ended_at=now_ms(), cancel=True, result={})
+        await self.change(found, ended)
+        return ended
+
+    async def _announce_cancel(self, run_id: str) -> None:
+        await self._dynamo.call(
+            "put_item",
+            TableName=self._table,
+            Item={**key(run_id, "META"), "cancel": {"BOOL": True}, "expires_at": expiry(3600)},
+            ConditionExpression="attribute_not_exists(run_id)",
+        )
+
+    # -- reading -------------------------------------------------------------------------------
 
     async def get(self, run_id: str) -> RunRecord | None:
-        """The run, or None."""
-        key = {"run_id": {"S": run_id}, "sk": {"S": "META"}}
-        answer = await self._dynamo.call("get_item", TableName=self._table, Key=key, ConsistentRead=True)
+        """The run, or None where there is none (or only word that it is to be cancelled)."""
+        answer = await self._dynamo.call(
+            "get_item", TableName=self._table, Key=key(run_id, "META"), ConsistentRead=True
+        )
         item = answer.get("Item")
-        return None if item is None else _from_item(item)
+        if item is None or "state" not in item:
+            return None
+        record = from_item(item)
+        if record.result is not None and _SPLIT in record.result:
+            whole = await self._get_document(run_id, f"RESULT#{record.epoch}")
+            return replace(record, result=None if whole is None else json.loads(whole))
+        return record
 
+    async def request(self, run_id: str) -> str | None:
+        """The request a run was started with, as JSON; None once it has expired."""
+        return await self._get_document(run_id, "INPUT")
 
-_TEXT = ("run_id", "session_id", "workflow", "request_id", "mode", "state")
-_NUMBERS = ("created_at", "ended_at", "line_ratings_count")
-_DOCUMENTS = ("result", "error", "usage", "cost_usd")
+    async def events(self, run_id: str, after: int) -> AsyncIterator[Batch]:
+        """The batches of the log with events after `after`, in order; a page of the table at a time."""
+        arguments: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "run_id = :run AND sk BETWEEN :from AND :to",
+            "ExpressionAttributeValues": {
+                ":run": {"S": run_id},
+                ":from": {"S": f"EVENT#{after + 1:010d}"},
+                ":to": {"S": "EVENT#~"},
+            },
+            "ConsistentRead": True,
+        }
+        while True:
+            page = await self._dynamo.call("query", **arguments)
+            for item in page["Items"]:
+                yield Batch(
+                    first=int(item["first"]["N"]),
+                    last=int(item["sk"]["S"].removeprefix("EVENT#")),
+                    frames=item["frames"]["B"],
+                )
+            if "LastEvaluatedKey" not in page:
+                return
+            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
+    # -- outputs of steps ----------------------------------------------------------------------
 
-def _to_item(record: RunRecord) -> Attributes:
-    """What is queried stands as attributes of its own, documents as one JSON string each."""
-    item: Attributes = {"sk": {"S": "META"}}
-    for name in _TEXT:
-        item[name] = {"S": getattr(record, name)}
-    for name in _NUMBERS:
-        if (number := getattr(record, name)) is not None:
-            item[name] = {"N": str(number)}
-    for name in _DOCUMENTS:
-        if (document := getattr(record, name)) is not None:
-            item[name] = {"S": json.dumps(document, ensure_ascii=False, separators=(",", ":"))}
-    return item
+    async def save_step(self, run_id: str, step: str, output: Any) -> None:
+        """Keep a finished step's output; it replaces that of an earlier attempt."""
+        await self._put_document(run_id, f"STEP#{step}", to_json(output), INPUT_TTL)
 
+    async def forget_steps(self, run_id: str, steps: Iterable[str]) -> None:
+        """Forget the outputs of steps that are to run again."""
+        for name in steps:
+            await self._dynamo.call(
+                "delete_item", TableName=self._table, Key=key(run_id, f"STEP#{name}#0001")
+            )
 
-def _from_item(item: Attributes) -> RunRecord:
-    values: dict[str, Any] = {name: item[name]["S"] for name in _TEXT}
-    values |= {name: int(item[name]["N"]) for name in _NUMBERS if name in item}
-    values |= {name: json.loads(item[name]["S"]) for name in _DOCUMENTS if name in item}
-    return RunRecord(**values)
+    async def finished(self, run_id: str) -> list[str]:
+        """The names of the steps whose outputs are kept."""
+        items = await self._dynamo.query(
+            TableName=self._table,
+            KeyConditionExpression="run_id = :run AND begins_with(sk, :step)",
+            ExpressionAttributeValues={":run": {"S": run_id}, ":step": {"S": "STEP#"}},
+            ProjectionExpression="sk",
+            ConsistentRead=True,
+        )
+        keys = [item["sk"]["S"] for item in items]
+        return [sk.removeprefix("STEP#").removesuffix("#0001") for sk in keys if sk.count("#") == 2]
 
+    async def outputs(self, run_id: str, steps: Iterable[str]) -> dict[str, Any]:
+        """The outputs of those of the steps that have finished."""
+        names = list(steps)
+        found = await asyncio.gather(*(self._get_document(run_id, f"STEP#{name}") for name in names))
+        return {name: json.loads(text) for name, text in zip(names, found, strict=True) if text is not None}
 
-def usage_document(total: UsageTotal) -> dict[str, Any]:
-    """The usage of a run as it is stored."""
-    return to_dict(total)
+    # -- plumbing ------------------------------------------------------------------------------
+
+    async def _put(
+        self,
+        record: RunRecord,
+        condition: str,
+        names: dict[str, str] | None = None,
+        values: Attributes | None = None,
+    ) -> None:
+        more: dict[str, Any] = {} if names is None else {"ExpressionAttributeNames": names}
+        if values is not None:
+            more["ExpressionAttributeValues"] = values
+        await self._dynamo.call(
+            "put_item", TableName=self._table, Item=to_item(record), ConditionExpression=condition, **more
+        )
+
+    async def _put_document(self, run_id: str, name: str, text: str, ttl: int | None) -> None:
+        await put_document(self._dynamo, self._table, key(run_id, name), text, ttl=ttl)
+
+    async def _get_document(self, run_id: str, name: str) -> str | None:
+        return await get_document(self._dynamo, self._table, key(run_id, name))

@@ -1,0 +1,171 @@
+"""Writes a run's events to its log, in batches and beside their delivery, and watches its lease."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Literal
+
+from rill.errors import RillError
+from rill.stores.dynamo import ConditionFailed
+from rill.stores.runs import Batch, RunRecord, RunStore
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.25
+FLUSH_BYTES = 8 * 1024
+"""A batch is written when its first event is that old, or it is that large."""
+
+HEARTBEAT_SECONDS = 0.9
+"""Without events, how often the lease is renewed and the cancel flag read: within a second."""
+
+MAX_BATCH_BYTES = 300_000
+MAX_PENDING_BYTES = 4 * 1024 * 1024
+"""What may wait for a DynamoDB that is slow or away; beyond it the log ends, and followers get the result."""
+
+LAST_TRIES_SECONDS = 6.0
+"""How long the end of a run waits for a DynamoDB that is away."""
+
+Stopped = Literal["cancelled", "lost"]
+
+
+class RunLog:
+    """The log of one run that this process runs.
+
+    Args:
+        store: where it is kept.
+        current: the run as it stands now: lease, usage.
+        stop: called once, when somebody asked for the run's end or took it over.
+        before: awaited before the first write: what makes the run's `META`.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        current: Callable[[], RunRecord],
+        stop: Callable[[Stopped], None],
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._store = store
+        self._current = current
+        self._stop = stop
+        self._before = before
+        self._pending: list[Batch] = []
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._cancelled = False
+        self.last_seq = current().last_seq
+        self.broken = False
+        self._task = asyncio.create_task(self._run(), name="run-log")
+
+    def add(self, batch: Batch) -> None:
+        """Take events to be written. Never waits."""
+        if self.broken:
+            return
+        self._pending.append(batch)
+        self._bytes += len(batch.frames)
+        if self._bytes > MAX_PENDING_BYTES:
+            self._break("too much waits to be written")
+        elif len(self._pending) == 1 or self._bytes >= FLUSH_BYTES:
+            self._wake.set()
+
+    async def close(self) -> None:
+        """Write what waits; gives up on a DynamoDB that stays away. `last_seq` is then what it holds."""
+        self._closing = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(LAST_TRIES_SECONDS):
+                await self._task
+        except TimeoutError:
+            self._break("the database stayed away")
+
+    async def abandon(self) -> None:
+        """Stop writing at once."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    def _break(self, why: str) -> None:
+        if not self.broken:
+            logger.error("the run's log ends at event %d: %s", self.last_seq, why)
+        self.broken = True
+        self._pending.clear()
+        self._bytes = 0
+
+    async def _run(self) -> None:
+        if self._before is not None:
+            await self._again(self._before)
+        while not (self._closing and not self._pending) and not self.broken:
+            if not self._pending:
+                await self._pause(HEARTBEAT_SECONDS)
+            elif self._bytes < FLUSH_BYTES and not self._closing:
+                await self._pause(FLUSH_SECONDS, until_full=True)
+            if not self.broken and not (self._closing and not self._pending):
+                await self._again(self._write)
+
+    async def _pause(self, seconds: float, *, until_full: bool = False) -> None:
+        """Wait until there is something to write (or enough of it), at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    if self._closing or self.broken or not until_full or self._bytes >= FLUSH_BYTES:
+                        return
+
+    async def _write(self) -> None:
+        """One write: all that waits, or as much as an item takes; or a heartbeat."""
+        record = self._current()
+        if not self._pending:
+            await self._store.renew(record, heed_cancel=not self._cancelled)
+            return
+        count, size = 0, 0
+        for batch in self._pending:
+            if count and size + len(batch.frames) > MAX_BATCH_BYTES:
+                break
+            count, size = count + 1, size + len(batch.frames)
+        taken = self._pending[:count]
+        batch = Batch(first=taken[0].first, last=taken[-1].last, frames=b"".join(b.frames for b in taken))
+        await self._store.append(replace(record, last_seq=batch.last), batch, heed_cancel=not self._cancelled)
+        self.last_seq = batch.last
+        del self._pending[:count]
+        self._bytes -= size
+
+    async def _again(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Try until it is written: with jitter, since every run of a busy hour tries."""
+        pause = 0.1
+        while not self.broken:
+            try:
+                await write()
+                return
+            except ConditionFailed:
+                if not await self._write_on(begun=write is self._before):
+                    return
+            except RillError as error:
+                logger.warning("a write of the run's log failed, trying again: %s", error)
+                await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
+                pause = min(pause * 2, 2.0)
+
+    async def _write_on(self, *, begun: bool) -> bool:
+        """Why a condition did not hold; whether to try again; `begun`: what was written is the start."""
+        mine = self._current()
+        try:
+            found = await self._store.get(mine.run_id)
+        except RillError:
+            return True
+        if found is None:  # cancelled before it began: there is no META to write to
+            self._stop("cancelled")
+            self._break("the run was cancelled before it began")
+            return False
+        if found.owner != mine.owner:
+            self._break("another process has taken the run over")
+            self._stop("lost")
+            return False
+        if found.cancel and not self._cancelled:
+            self._cancelled = True
+            self._stop("cancelled")
+        # A start that is there already: an earlier try was written and its answer was lost.
+        return not begun
