@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,9 +11,11 @@ import pytest
 
 from local.functions.pool import Pool
 from tests.support.dynamodb import moto_server
+from tests.support.queues.fifo import Fifo
 from tests.support.queues.running import DEAD, JOBS, TEMPLATE, Queues, Watched, bodies, receive_counts
 
 Start = Callable[..., Awaitable["Running"]]
+MakeFifo = Callable[[str], Fifo]
 
 # So long may something take that has to happen; a test that waits for it ends with an error, not a guess.
 SOON = 30
@@ -75,18 +76,14 @@ async def start(queues: Queues, tmp_path: Path) -> AsyncIterator[Start]:
         yield begin
 
 
-def fifo(tmp_path: Path, name: str) -> Path:
-    path = tmp_path / name
-    os.mkfifo(path)
-    return path
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[MakeFifo]:
+    with ExitStack() as stack:
 
+        def make(name: str) -> Fifo:
+            return stack.enter_context(closing(Fifo(tmp_path / name)))
 
-async def read(path: Path) -> str:
-    return await asyncio.wait_for(asyncio.to_thread(path.read_text), SOON)
-
-
-async def opened(path: Path) -> None:
-    await asyncio.wait_for(asyncio.to_thread(path.write_bytes, b"go"), SOON)
+        yield make
 
 
 async def test_a_batch_is_done_and_deleted(queues: Queues, start: Start) -> None:
@@ -152,30 +149,31 @@ async def test_a_poison_message_holds_up_no_other(queues: Queues, start: Start) 
     assert done == ['{"n": 1}', '{"n": 2}', '{"n": 3}']
 
 
-async def test_what_is_worked_on_nobody_else_gets(queues: Queues, start: Start, tmp_path: Path) -> None:
-    mark, gate = fifo(tmp_path, "mark"), fifo(tmp_path, "gate")
+async def test_what_is_worked_on_nobody_else_gets(queues: Queues, start: Start, fifo: MakeFifo) -> None:
+    mark, gate = fifo("mark"), fifo("gate")
     queues.send({"mark": str(mark), "gate": str(gate)})
     running = await start()
-    await read(mark)
+    await mark.line(SOON)
     assert queues.counts() == (0, 1)
     assert queues.receive(JOBS) == []
-    await opened(gate)
+    gate.let_go()
     await running.settled()
     assert queues.counts() == (0, 0)
 
 
-async def test_no_more_at_once_than_the_template_says(queues: Queues, start: Start, tmp_path: Path) -> None:
+async def test_no_more_at_once_than_the_template_says(queues: Queues, start: Start, fifo: MakeFifo) -> None:
     names = ("a", "b", "c")
-    marks = {name: fifo(tmp_path, f"mark-{name}") for name in names}
-    gates = {name: fifo(tmp_path, f"gate-{name}") for name in names}
+    marks = {name: fifo(f"mark-{name}") for name in names}
+    gates = {name: fifo(f"gate-{name}") for name in names}
     queues.send(*({"mark": str(marks[name]), "gate": str(gates[name])} for name in names))
     running = await start("simple")
-    await asyncio.gather(read(marks["a"]), read(marks["b"]))
+    await asyncio.gather(marks["a"].line(SOON), marks["b"].line(SOON))
     # A place is taken before a message is: the third one is still there for anybody.
     assert queues.counts() == (1, 2)
-    await opened(gates["a"])
-    await read(marks["c"])
-    await asyncio.gather(opened(gates["b"]), opened(gates["c"]))
+    gates["a"].let_go()
+    await marks["c"].line(SOON)
+    gates["b"].let_go()
+    gates["c"].let_go()
     await running.settled(3)
     assert queues.counts() == (0, 0)
 
@@ -201,11 +199,11 @@ async def test_a_poll_that_ends_after_closing_gives_its_messages_back(queues: Qu
     assert running.events == []
 
 
-async def test_closing_ends_what_is_at_work(queues: Queues, start: Start, tmp_path: Path) -> None:
-    mark, gate = fifo(tmp_path, "mark"), fifo(tmp_path, "gate")
+async def test_closing_ends_what_is_at_work(queues: Queues, start: Start, fifo: MakeFifo) -> None:
+    mark, gate = fifo("mark"), fifo("gate")
     queues.send({"mark": str(mark), "gate": str(gate)})
     running = await start()
-    await read(mark)
+    await mark.line(SOON)
     before = asyncio.all_tasks()
     await running.mapping.close()
     ended = {task.get_name() for task in before if task.done()}

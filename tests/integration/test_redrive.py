@@ -1,9 +1,8 @@
 """`rill redrive`, sending, and queues in the whole local stack."""
 
-import asyncio
 import json
-import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from local.queues.redrive import find, redrive
 from local.stack import Stack, StackError
 from rill.queue import Queue, QueueError
 from tests.support.dynamodb import moto_server
+from tests.support.queues.fifo import Fifo
 from tests.support.queues.running import DEAD, JOBS, TEMPLATE, Queues
 
 SCRIPTED = Provider(name="scripted", why="test")
@@ -213,14 +213,13 @@ def stack(tmp_path: Path, *names: str, **options: Any) -> Stack:
 
 
 async def sent_and_worked_on(running: Stack, tmp_path: Path) -> str:
-    """What a function that has a URL sends, as the worker gets it."""
-    os.mkfifo(tmp_path / "mark")
+    """What a function that has a URL sends, as the worker gets it; returns SQS's address."""
     body = json.dumps({"mark": str(tmp_path / "mark")})
-    async with httpx2.AsyncClient(trust_env=False, timeout=SOON) as client:
-        answer = await client.post(running.urls["sender"], content=body)
-    assert answer.json() == {"queue": running.queues[JOBS]}
-    got = await asyncio.wait_for(asyncio.to_thread((tmp_path / "mark").read_text), SOON)
-    assert got == body
+    with closing(Fifo(tmp_path / "mark")) as mark:
+        async with httpx2.AsyncClient(trust_env=False, timeout=SOON) as client:
+            answer = await client.post(running.urls["sender"], content=body)
+        assert answer.json() == {"queue": running.queues[JOBS]}
+        assert await mark.line(SOON) == body
     return running.variables["AWS_ENDPOINT_URL_SQS"]
 
 

@@ -1,5 +1,6 @@
 """Functions for the tests of queues: what a message's body says is done with it."""
 
+import base64
 import json
 import os
 import time
@@ -10,7 +11,7 @@ from typing import Any
 def worker(event: dict[str, Any], out: Any) -> None:
     """Keeps the event where the test finds it, and does as the messages say.
 
-    A mark and a gate are FIFOs: opening one waits until the test opens it too.
+    A mark and a gate are FIFOs that the test holds open: the first takes a line, the second is waited for.
     """
     Path(os.environ["SEEN"], f"{time.time_ns()}-{os.getpid()}.json").write_text(json.dumps(event))
     failures = []
@@ -20,9 +21,10 @@ def worker(event: dict[str, Any], out: Any) -> None:
         except ValueError:
             todo = {"act": "fail"}
         if "mark" in todo:
-            Path(todo["mark"]).write_text(record["body"])
+            Path(todo["mark"]).write_text(record["body"] + "\n")
         if "gate" in todo:
-            Path(todo["gate"]).read_bytes()
+            with Path(todo["gate"]).open() as gate:
+                gate.readline()
         if todo.get("act") == "crash":
             os._exit(3)
         if todo.get("act") == "error":
@@ -39,6 +41,8 @@ def sender(event: dict[str, Any], out: Any) -> None:
     if "body" in event:
         import boto3
 
-        boto3.client("sqs").send_message(QueueUrl=os.environ["QUEUE_URL"], MessageBody=event["body"])
+        # A body of no known content type comes in base64, as Lambda has it.
+        body = base64.b64decode(event["body"]).decode() if event["isBase64Encoded"] else event["body"]
+        boto3.client("sqs").send_message(QueueUrl=os.environ["QUEUE_URL"], MessageBody=body)
     out.write(json.dumps({"queue": os.environ.get("QUEUE_URL")}).encode())
     out.end()
