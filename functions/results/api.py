@@ -6,11 +6,12 @@ from fastapi import FastAPI
 
 from results import figures, runs, sessions
 from results.models import Health
-from results.responses import install
+from results.responses import MAX_BODY_BYTES, documented, install
 from results.stores import Stores
 from rill import __version__
 from rill.stores.dynamo import Dynamo
-from rill.stores.queries import LineRatingQueryStore, RunQueryStore
+from rill.stores.line_ratings import LineRatingStore
+from rill.stores.queries import RunQueryStore
 from rill.stores.sessions import SessionStore
 
 
@@ -40,6 +41,8 @@ def create_api(stores: Stores) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        responses=documented("default"),
+        max_body_size=MAX_BODY_BYTES,
     )
     install(app)
     for routes in (sessions.routes, runs.routes, figures.routes):
@@ -58,6 +61,6 @@ def document() -> dict[str, Any]:
     nowhere = Stores(
         sessions=SessionStore(dynamo, ""),
         runs=RunQueryStore(dynamo, ""),
-        ratings=LineRatingQueryStore(dynamo, ""),
+        ratings=LineRatingStore(dynamo, ""),
     )
     return create_api(nowhere).openapi()

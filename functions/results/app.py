@@ -11,7 +11,8 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from results.api import create_api
 from results.stores import Stores
 from rill.stores.dynamo import Dynamo
-from rill.stores.queries import LineRatingQueryStore, RunQueryStore
+from rill.stores.line_ratings import LineRatingStore
+from rill.stores.queries import RunQueryStore
 from rill.stores.sessions import SessionStore
 
 
@@ -25,7 +26,7 @@ def build(env: Mapping[str, str]) -> FastAPI:
         Stores(
             sessions=SessionStore(dynamo, env["RILL_SESSIONS_TABLE"]),
             runs=RunQueryStore(dynamo, env["RILL_RUNS_TABLE"]),
-            ratings=LineRatingQueryStore(dynamo, env["RILL_LINE_RATINGS_TABLE"]),
+            ratings=LineRatingStore(dynamo, env["RILL_LINE_RATINGS_TABLE"]),
         )
     )
 

@@ -31,7 +31,7 @@ def _csv(runs: Sequence[RunDetail]) -> str:
     names = list(dict.fromkeys(name for of_run in scores for name in of_run))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([*_COLUMNS, *_NUMBERS, *(_safe(f"score_{name}") for name in names)])
+    writer.writerow([*_COLUMNS, *_NUMBERS, *(f"score_{name}" for name in names)])
     for run, of_run in zip(runs, scores, strict=True):
         row = [_cell(name, getattr(run, name)) for name in _COLUMNS]
         row += [getattr(run, name) for name in _NUMBERS]

@@ -26,8 +26,8 @@ def period(from_: str | None, to: str | None) -> Period:
     """
     begins = None if from_ is None else _ms(_moment("from", from_))
     ends = None if to is None else _ms(_moment("to", to, whole_day=True)) - 1
-    if begins is not None and ends is not None and begins > ends:
-        raise BadRequest("from: it is not before `to`.")
+    if ends is not None and ends < (begins or 0):
+        raise BadRequest(f"to: it has to be after {'1970 began' if begins is None else '`from`'}.")
     return Period(begins, ends)
 
 
@@ -35,15 +35,18 @@ def _moment(name: str, text: str, *, whole_day: bool = False) -> datetime:
     try:
         if "T" not in text and ":" not in text:
             day = date.fromisoformat(text) + timedelta(days=1 if whole_day else 0)
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
+            return _since_1970(datetime(day.year, day.month, day.day, tzinfo=UTC))
         # A plus that was not escaped has become a space on its way.
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if moment < _EPOCH:
-            raise ValueError("before 1970")
+        return _since_1970(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError) as error:
         message = f"{name}: {text[:40]!r} is no date such as 2026-01-31 or 2026-01-31T12:00:00Z."
         raise BadRequest(message) from error
+
+
+def _since_1970(moment: datetime) -> datetime:
+    if moment < _EPOCH:
+        raise ValueError("before 1970")
     return moment
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from rill.stores.queries import MAX_EVALUATED as PAGE_EVALUATED
 from rill.stores.queries import Position, RunFilter, RunQueryStore, RunSummary
 from rill.stores.runs import RunRecord
 
@@ -13,15 +14,17 @@ B = TypeVar("B")
 AT_ONCE = 8
 """boto3 keeps ten connections open."""
 
-MAX_EVALUATED = 20_000
-"""Runs that one request looks at, filtered ones included: below a second of queries."""
+_PAGES = 10
+
+MAX_EVALUATED = _PAGES * PAGE_EVALUATED
+"""Runs that one request looks at, those included that its filter drops: below a second of queries."""
 
 
 async def collect(runs: RunQueryStore, wanted: RunFilter, most: int) -> tuple[list[RunSummary], bool]:
     """The newest `most` runs, newest first, and whether there may be more."""
     found: list[RunSummary] = []
     start: Position | None = None
-    for _ in range(MAX_EVALUATED // 2000):
+    for _ in range(_PAGES):
         page = await runs.page(wanted, limit=most - len(found), start=start)
         found += page.items
         start = page.next

@@ -1,4 +1,4 @@
-"""Answers: JSON with a strong ETag, errors as every function of Rill gives them."""
+"""Answers: JSON with an ETag, errors as every function of Rill gives them."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from results.models import Problem
 from results.problems import explain
-from rill.errors import BadRequest, MethodNotAllowed, NotFound, RillError
+from rill.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, RillError
 
 logger = logging.getLogger(__name__)
 
@@ -25,27 +25,32 @@ MAX_ANSWER_BYTES = 6_000_000
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
 
-_DESCRIPTIONS = {
+MAX_BODY_BYTES = 6 * 1024 * 1024
+"""Lambda takes no larger event; this holds behind any other server as well."""
+
+_DESCRIPTIONS: dict[int | str, str] = {
     304: "It is as `If-None-Match` says.",
     400: "The request is not valid; the message names the parameter.",
     404: "There is nothing by that id.",
     409: "It does not fit what is there.",
+    413: "The request body is too large.",
+    "default": "Any other error, such as a database that cannot be reached.",
 }
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def documented(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of those statuses."""
     return {
         status: {
             "description": _DESCRIPTIONS[status],
-            **({"model": Problem} if status >= 400 else {}),
+            **({} if status == 304 else {"model": Problem}),
         }
         for status in statuses
     }
 
 
-def tagged(request: Request, document: BaseModel, *, hint: str = "ask for less") -> Response:
-    """The document as JSON with an ETag by its content; 304 where the caller has it already.
+def tagged(request: Request, document: BaseModel, *, hint: str = "take a lower `limit`") -> Response:
+    """The document as JSON with a strong ETag, of its bytes; 304 where the caller has it already.
 
     Args:
         request: whose `If-None-Match` counts.
@@ -56,31 +61,45 @@ def tagged(request: Request, document: BaseModel, *, hint: str = "ask for less")
         BadRequest: it is too large for Lambda's response.
     """
     body = document.model_dump_json().encode()
-    check_size(body, hint)
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match", ""), tag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return unchanged(request, tag) or sent(body, tag, hint=hint)
 
 
-def _matches(wanted: str, tag: str) -> bool:
+def unchanged(request: Request, tag: str) -> Response | None:
+    """The 304 for a caller that has what the tag stands for."""
     # If-None-Match compares weakly: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
-    tags = [one.strip().removeprefix("W/") for one in wanted.split(",")]
-    return "*" in tags or tag in tags
+    theirs = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    if "*" in theirs or tag.removeprefix("W/") in theirs:
+        return Response(status_code=304, headers=_cached_as(tag))
+    return None
+
+
+def sent(body: bytes, tag: str, *, hint: str) -> Response:
+    """The body, which is JSON, under that tag.
+
+    Raises:
+        BadRequest: it is too large for Lambda's response; `hint` says what to do.
+    """
+    check_size(body, hint)
+    return Response(body, media_type="application/json", headers=_cached_as(tag))
+
+
+def _cached_as(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": "private, no-cache"}
+
+
+def fits(body: bytes) -> bool:
+    """Whether Lambda takes the body as an answer: inside a JSON document of at most 6 MB."""
+    # JSON within JSON can double quotes and backslashes, other text can grow six-fold.
+    if len(body) * 6 <= MAX_ANSWER_BYTES:
+        return True
+    return len(json.dumps(body.decode(), ensure_ascii=False).encode()) <= MAX_ANSWER_BYTES
 
 
 def check_size(body: bytes, hint: str) -> None:
-    """Lambda wants the body inside a JSON document of at most 6 MB.
-
-    Raises:
-        BadRequest: it would not fit.
-    """
-    # JSON within JSON can double quotes and backslashes, other text can grow six-fold.
-    if len(body) * 6 > MAX_ANSWER_BYTES:
-        size = len(json.dumps(body.decode(), ensure_ascii=False).encode())
-        if size > MAX_ANSWER_BYTES:
-            raise BadRequest(f"The answer would be over the limit of {MAX_ANSWER_BYTES} bytes; {hint}.")
+    """Raise BadRequest with the hint where the body does not fit."""
+    if not fits(body):
+        raise BadRequest(f"The answer would be over the limit of {MAX_ANSWER_BYTES} bytes; {hint}.")
 
 
 def request_id(request: Request) -> str:
@@ -116,6 +135,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
         allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
         message = f"{request.url.path} does not take {request.method}; it takes {allowed}."
         return _error(request, MethodNotAllowed(message), {"Allow": allowed})
+    if status == 413:
+        return _error(request, BodyTooLarge(f"The request body is over the limit of {MAX_BODY_BYTES} bytes."))
     if status == 400:
         return _error(request, BadRequest("The request body is not JSON that can be read."))
     return _error(request, NotFound(f"There is no {request.url.path} here."))

@@ -1,6 +1,7 @@
 """Runs: lists, one with its result, and exports."""
 
-from dataclasses import asdict
+import hashlib
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -11,8 +12,8 @@ from results import cursors
 from results.export import CONTENT_TYPES, MAX_RUNS, rendered
 from results.models import Run, RunDetail, RunPage, State
 from results.periods import period
-from results.reading import collect, with_results
-from results.responses import check_size, documented, tagged
+from results.reading import MAX_EVALUATED, collect, with_results
+from results.responses import check_size, documented, sent, tagged, unchanged
 from results.sessions import CursorParameter, Limit
 from results.stores import Stores
 from rill.errors import BadRequest, NotFound
@@ -50,9 +51,10 @@ def routes(stores: Stores) -> APIRouter:
         if session_id is None and workflow is None:
             raise BadRequest("session_id, workflow: one of them has to be there.")
         wanted = RunFilter(session_id=session_id, workflow=workflow, state=state)
-        page = await stores.runs.page(wanted, limit=limit, start=cursors.decode(cursor))
+        in_list = f"session {session_id}" if session_id is not None else f"workflow {workflow}"
+        page = await stores.runs.page(wanted, limit=limit, start=cursors.decode(in_list, cursor))
         found = [Run.model_validate(asdict(run)) for run in page.items]
-        return tagged(request, RunPage(runs=found, next_cursor=cursors.encode(page.next)))
+        return tagged(request, RunPage(runs=found, next_cursor=cursors.encode(in_list, page.next)))
 
     # Before /runs/{run_id}, which would take it for a run's id.
     @router.get(
@@ -80,8 +82,8 @@ def routes(stores: Stores) -> APIRouter:
         wanted = RunFilter(workflow=workflow, state=state, from_ms=within.from_ms, to_ms=within.to_ms)
         found, more = await collect(stores.runs, wanted, MAX_RUNS)
         if more:
-            message = f"There are more than {MAX_RUNS} runs, the limit of an export; narrow `from` and `to`."
-            raise BadRequest(message)
+            message = f"An export takes at most {MAX_RUNS} runs, of {MAX_EVALUATED} in the period"
+            raise BadRequest(f"{message}; narrow `from` and `to`.")
         records = await with_results(stores.runs, list(reversed(found)))
         body = rendered(format, [detail(record) for record in records]).encode()
         check_size(body, "narrow `from` and `to`")
@@ -94,15 +96,23 @@ def routes(stores: Stores) -> APIRouter:
     @router.get(
         "/runs/{run_id}",
         response_model=RunDetail,
-        responses=documented(304, 404),
+        responses=documented(304, 400, 404),
         summary="Read a run with its result",
-        description="Line ratings are not part of it: see `/sessions/{session_id}/line-ratings`.",
+        description="Line ratings are not part of it: see `/sessions/{session_id}/line-ratings`. "
+        "To follow a run, send the `ETag` as `If-None-Match`: that is answered without reading the result.",
     )
     async def read_run(request: Request, run_id: SessionId) -> Response:
+        if "if-none-match" in request.headers:
+            standing = await stores.runs.standing(run_id)
+            if standing is None:
+                raise _no_run(run_id)
+            if (answer := unchanged(request, _tag(standing))) is not None:
+                return answer
         record = await stores.runs.get(run_id)
         if record is None:
-            raise NotFound(f"There is no run {run_id!r}.")
-        return tagged(request, detail(record))
+            raise _no_run(run_id)
+        body = detail(record).model_dump_json().encode()
+        return sent(body, _tag(record), hint="its workflow's own address streams it")
 
     return router
 
@@ -111,3 +121,15 @@ def detail(record: RunRecord) -> RunDetail:
     """The run as it is shown; who holds its lease and such is nobody's business."""
     known = asdict(record)
     return RunDetail.model_validate({name: known.get(name) for name in RunDetail.model_fields})
+
+
+def _tag(record: RunRecord) -> str:
+    # Weak, for it is not made of the bytes: it stands for all that is shown but the result, which changes
+    # with the state and the epoch only. So an unchanged run is known without reading its result, and a
+    # result that never changes is not sent again because another release writes its JSON another way.
+    shown = detail(replace(record, result=None)).model_dump_json()
+    return f'W/"{hashlib.sha256(f"{record.epoch} {shown}".encode()).hexdigest()[:32]}"'
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id!r}.")

@@ -18,9 +18,9 @@ from results.models import (
     SessionDetail,
     SessionPage,
 )
-from results.responses import documented, tagged
+from results.responses import documented, fits, tagged
 from results.stores import Stores
-from rill.errors import Conflict, NotFound
+from rill.errors import BodyTooLarge, Conflict, NotFound
 from rill.stores.dynamo import ConditionFailed
 from rill.stores.queries import RunFilter
 from rill.stores.runs import now_ms
@@ -29,6 +29,9 @@ from rill.transcripts import SessionId
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
 CursorParameter = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+
+_LIST = "sessions"
+"""What cursors call the list of sessions."""
 
 
 def routes(stores: Stores) -> APIRouter:
@@ -39,7 +42,7 @@ def routes(stores: Stores) -> APIRouter:
         "/sessions",
         status_code=201,
         response_model=Session,
-        responses=documented(400, 409),
+        responses=documented(400, 409, 413),
         summary="Keep a call's transcript as a new session",
     )
     async def create_session(new: NewSession) -> Response:
@@ -51,9 +54,11 @@ def routes(stores: Stores) -> APIRouter:
             rep=new.rep,
             source=new.source,
         )
-        lines = [line.model_dump() for line in new.transcript]
+        record = SessionRecord(summary=summary, transcript=[line.model_dump() for line in new.transcript])
+        if not fits(_detail(record).model_dump_json().encode()):
+            raise BodyTooLarge("transcript: it is so large that its session could not be read back whole.")
         try:
-            await stores.sessions.put(SessionRecord(summary=summary, transcript=lines))
+            await stores.sessions.put(record)
         except ConditionFailed as error:
             raise Conflict(f"There is a session {summary.session_id!r} already.") from error
         return JSONResponse(
@@ -67,9 +72,9 @@ def routes(stores: Stores) -> APIRouter:
         summary="List sessions, newest first",
     )
     async def list_sessions(request: Request, limit: Limit = 50, cursor: CursorParameter = None) -> Response:
-        page = await stores.sessions.page(limit=limit, start=cursors.decode(cursor))
+        page = await stores.sessions.page(limit=limit, start=cursors.decode(_LIST, cursor))
         found = [Session(**asdict(session)) for session in page.items]
-        return tagged(request, SessionPage(sessions=found, next_cursor=cursors.encode(page.next)))
+        return tagged(request, SessionPage(sessions=found, next_cursor=cursors.encode(_LIST, page.next)))
 
     @router.get(
         "/sessions/{session_id}",
@@ -81,8 +86,7 @@ def routes(stores: Stores) -> APIRouter:
         record = await stores.sessions.get(session_id)
         if record is None:
             raise _no_session(session_id)
-        detail = {**asdict(record.summary), "transcript": record.transcript}
-        return tagged(request, SessionDetail.model_validate(detail))
+        return tagged(request, _detail(record))
 
     @router.delete(
         "/sessions/{session_id}",
@@ -141,6 +145,10 @@ async def _rated_run(stores: Stores, session_id: str, run_id: str | None) -> str
     if run.state != "complete":
         raise Conflict(f"Run {run_id!r} is {run.state}; only complete runs have line ratings.")
     return run_id
+
+
+def _detail(record: SessionRecord) -> SessionDetail:
+    return SessionDetail.model_validate({**asdict(record.summary), "transcript": record.transcript})
 
 
 def _no_session(session_id: str) -> NotFound:

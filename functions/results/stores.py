@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from rill.stores.queries import LineRatingQueryStore, RunQueryStore
+from rill.stores.line_ratings import LineRatingStore
+from rill.stores.queries import RunQueryStore
 from rill.stores.sessions import SessionStore
 
 
@@ -12,4 +13,4 @@ class Stores:
 
     sessions: SessionStore
     runs: RunQueryStore
-    ratings: LineRatingQueryStore
+    ratings: LineRatingStore

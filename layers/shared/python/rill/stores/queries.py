@@ -1,4 +1,4 @@
-"""Reading what is stored, page by page: the Runs table by its indexes, and line ratings of a run.
+"""Reading the Runs table: page by page through its indexes, and one run without what came out of it.
 
 Pages are of bounded size and of bounded work: a filter that drops nearly everything gives short pages with
 a position to go on from, never a request that reads the whole table.
@@ -6,12 +6,12 @@ a position to go on from, never a request that reads the whole table.
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from rill.stores.dynamo import Attributes, Dynamo
-from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
-from rill.stores.runs import RunRecord, RunStore
+from rill.stores.run_records import RunRecord, from_item, key
+from rill.stores.runs import RunStore
 
 T = TypeVar("T")
 Position = tuple[int, str]
@@ -113,6 +113,19 @@ class RunQueryStore:
         """The run with its result, or None."""
         return await self._runs.get(run_id)
 
+    async def standing(self, run_id: str) -> RunRecord | None:
+        """The run without its result, whatever its size; or None."""
+        answer = await self._dynamo.call(
+            "get_item",
+            TableName=self._table,
+            Key=key(run_id, "META"),
+            ConsistentRead=True,
+            ProjectionExpression=", ".join(f"#{name}" for name in _STANDING),
+            ExpressionAttributeNames={f"#{name}": name for name in _STANDING},
+        )
+        item = answer.get("Item", {})
+        return from_item(item) if "state" in item else None
+
     async def page(
         self,
         wanted: RunFilter,
@@ -157,16 +170,7 @@ class RunQueryStore:
         return page.items[0] if page.items else None
 
 
-class LineRatingQueryStore:
-    """Reads the line ratings of one run."""
-
-    def __init__(self, dynamo: Dynamo, table: str) -> None:
-        self._dynamo = dynamo
-        self._ratings = LineRatingStore(dynamo, table)
-
-    async def of_run(self, session_id: str, run_id: str) -> list[LineRatingRecord]:
-        """The ratings of one run, by line number."""
-        return await self._ratings.of_run(session_id, run_id)
+_STANDING = tuple(field.name for field in fields(RunRecord) if field.name != "result")
 
 
 def _expressions(wanted: RunFilter, partition: str, value: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A transcript may be larger than DynamoDB's 400 KB for an item, so it is cut into parts below that. `META` is
 the commit point: it names the version and the number of the parts that count, is written after them and
-deleted before them. Parts carry their version in the key, so those of two versions never mix.
+deleted before them. Parts carry their version in the key, so those of two writers never mix.
 """
 
 import json
@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rill.stores.dynamo import Attributes, ConditionFailed, Dynamo, StoreError
+from rill.stores.pieces import split
 from rill.stores.queries import Page, Position, fill_page
 from rill.stores.runs import now_ms
-
-PART_BYTES = 350_000
-"""UTF-8 bytes of a part. Twenty-five of them, the most of a BatchWriteItem, stay below its 16 MB."""
 
 _KIND = "session"
 """The index `by_created` has one partition, of all sessions: good for some hundred new ones a second."""
@@ -54,36 +52,36 @@ class SessionStore:
         self._dynamo = dynamo
         self._table = table
 
-    async def put(self, record: SessionRecord, *, replace: bool = False) -> None:
-        """Write a session. Readers see the one before, or none, until all of it is there.
+    async def put(self, record: SessionRecord) -> None:
+        """Write a new session. Readers see none until all of it is there.
 
         Raises:
-            ConditionFailed: there is one by that id, and `replace` is False; or a newer one has come.
+            ConditionFailed: there is one by that id.
         """
         session_id = record.summary.session_id
-        if not replace and await self._meta(session_id) is not None:
+        if await self._meta(session_id) is not None:
             raise ConditionFailed(detail="the session is there already")
         version = f"{now_ms():012x}{uuid.uuid4().hex[:12]}"
         text = json.dumps(record.transcript, ensure_ascii=False, separators=(",", ":"))
         parts = [
             {**_part_key(session_id, version, number), "text": {"S": part}}
-            for number, part in enumerate(_cut(text), 1)
+            for number, part in enumerate(split(text), 1)
         ]
         await self._dynamo.write_all(self._table, [{"PutRequest": {"Item": part}} for part in parts])
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(session_id)"}
-        if replace:
-            condition["ConditionExpression"] += " OR version < :version"
-            condition["ExpressionAttributeValues"] = {":version": {"S": version}}
-        item = _to_meta(record.summary, version, len(parts))
         try:
-            answer = await self._dynamo.call(
-                "put_item", TableName=self._table, Item=item, ReturnValues="ALL_OLD", **condition
+            await self._dynamo.call(
+                "put_item",
+                TableName=self._table,
+                Item=_to_meta(record.summary, version, len(parts)),
+                ConditionExpression="attribute_not_exists(session_id)",
             )
         except ConditionFailed:
+            # A write whose answer was lost is sent again by botocore, and then finds itself.
+            there = await self._meta(session_id)
+            if there is not None and there["version"]["S"] == version:
+                return
             await self._delete([_key_of(part) for part in parts])
             raise
-        if before := answer.get("Attributes"):
-            await self._delete(_part_keys(before))
 
     async def _meta(self, session_id: str) -> Attributes | None:
         answer = await self._dynamo.call(
@@ -109,7 +107,7 @@ class SessionStore:
             if all(key in texts for key in wanted):
                 text = "".join(texts[key] for key in wanted)
                 return SessionRecord(summary=_from_meta(meta), transcript=json.loads(text))
-            # It was replaced or deleted between two pages of the query.
+            # It was deleted, and perhaps made anew, between two pages of the query.
         raise StoreError(detail=f"session {session_id}: parts of it are missing")
 
     async def delete(self, session_id: str) -> bool:
@@ -130,7 +128,7 @@ class SessionStore:
             ConsistentRead=True,
         )
         abandoned = f"PART#{int(time.time() * 1000) - _ABANDONED_MS:012x}"
-        # Parts of a newer version are of somebody who is just writing the session anew.
+        # Newer parts of another version are of somebody who is just making the session anew.
         await self._delete(
             [_key_of(item) for item in items if item["sk"]["S"] in own or item["sk"]["S"] < abandoned]
         )
@@ -163,18 +161,6 @@ class SessionStore:
 
         page = await fill_page(query, id_name="session_id", limit=limit, start=start, filtered=False)
         return Page([_from_meta(item) for item in page.items], page.next)
-
-
-def _cut(text: str) -> list[str]:
-    """The text in pieces of at most PART_BYTES of UTF-8, no character cut in two."""
-    encoded, pieces, begin = text.encode(), [], 0
-    while begin < len(encoded):
-        end = min(begin + PART_BYTES, len(encoded))
-        while end < len(encoded) and encoded[end] & 0b1100_0000 == 0b1000_0000:
-            end -= 1
-        pieces.append(encoded[begin:end].decode())
-        begin = end
-    return pieces
 
 
 def _meta_key(session_id: str) -> Attributes:
