@@ -8,7 +8,7 @@ SAM := .tools/sam/bin/sam
 # The lock files are whole, so pip has nothing to resolve: --no-deps keeps it from trying.
 PIP = -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
-.PHONY: help setup demo dev test test-dynamodb-local check coverage schema lock tools validate build deploy clean
+.PHONY: help setup demo dev test test-dynamodb-local check coverage schema lock tools validate build deploy bench-setup bench clean
 
 help: ## List these tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -91,6 +91,12 @@ build: tools ## Build the layers into .aws-sam (RILL_TARGET_PYTHON names a Pytho
 
 deploy: validate build ## Deploy to AWS: `make deploy ENV=prod ARGS="--guided"` (ENV: a part of samconfig.toml)
 	@SAM_CLI_TELEMETRY=0 $(SAM) deploy --config-env $(or $(ENV),default) $(ARGS)
+
+bench-setup: $(VENV)/.dev ## Install what Rill is measured beside, one environment per peer
+	@$(BIN)/python -m bench.setup
+
+bench: $(VENV)/.dev ## Measure Rill beside its peers (QUICK=1: roughly, in two minutes; ONLY=part)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 clean: ## Remove what the other tasks made
 	@rm -rf $(VENV) .venv-3.13 .tools .rill .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,1 @@
+"""Benchmarks of Rill beside what people would use instead, all in one run."""
