@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given_all[:1] == ["model"]:  # it has options of its own
         from local.model.__main__ import main as model
 
-        return model(given_all[1:])
+        return model(given_all[1:], program="rill model")
     from local.cli.arguments import parser
     from local.cli.problems import Problem
 

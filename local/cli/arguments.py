@@ -2,18 +2,21 @@
 
 import argparse
 import math
+import re
 
 _EXIT_CODES = """exit codes:
   0  complete
   1  the run failed, or the function did
   2  the input or the options cannot be used
-  3  nobody answers at the URL, or the connection was lost
+  3  nobody answers at the URL, or the connection was lost for good
 """
 _EXAMPLES = """examples:
   rill demo                        grade a sample call, section by section
   rill dev                         the whole stack on this machine, until Ctrl-C
   rill grade call.txt              grade a call: plain text, JSON, or JSON Lines
   rill grade - --json < call.txt   the result alone, as JSON
+  rill grade call.txt --async      leave it to the queue; `rill attach` shows it
+  rill attach RUN_ID               follow a run, while it runs or later
   rill invoke grading events/grading/url-stream.json
                                    one event through AWS's Lambda emulator
   rill redrive grading             failed runs of a queue get another chance
@@ -29,7 +32,24 @@ _GRADE_EXAMPLES = """FILE can be
 examples:
   rill grade call.txt --rep "Anna Lee"
   rill grade calls.jsonl --line 3 --mode single
+  rill grade call.txt --async
   rill grade call.json --url https://abc.lambda-url.eu-west-1.on.aws/ --iam
+
+"""
+_LEAVING = """A connection that drops comes back by itself, and goes on where it was.
+Ctrl-C leaves a run of a stack that stays up, and does not cancel it; a stack that the command started
+ends with it.
+
+"""
+_ATTACH_EXAMPLES = """examples:
+  rill attach RUN_ID               all of it from the start, then live
+  rill attach RUN_ID --json        wait for the result, and print it alone
+
+"""
+_RESUME_EXAMPLES = """examples:
+  rill resume RUN_ID               what has failed or was cancelled; finished steps are kept
+  rill resume RUN_ID --step scores
+                                   that step and those that rest on it, even if they are finished
 
 """
 _REDRIVE_EXAMPLES = """examples:
@@ -63,6 +83,19 @@ def _line(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of an event")
+    return int(text)
+
+
+def _run_id(text: str) -> str:
+    # It becomes a part of an address.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a run or a step")
+    return text
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of every command."""
     rill = argparse.ArgumentParser(
@@ -78,10 +111,11 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser(
             "grade",
             help="grade a call from a file",
-            epilog=_GRADE_EXAMPLES + _EXIT_CODES,
+            epilog=_GRADE_EXAMPLES + _LEAVING + _EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
+    _runs(commands)
     _invoke(
         commands.add_parser(
             "invoke",
@@ -161,16 +195,14 @@ def _dev(command: argparse.ArgumentParser) -> None:
 
 def _grade(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE", help="the call; - reads standard input")
-    command.add_argument(
-        "--url",
-        help="of the grading function (default: the one of a running `rill dev`, or a stack of its own)",
-    )
-    command.add_argument(
-        "--iam",
-        action="store_true",
-        help="sign the request for a URL with IAM, by this machine's credentials",
-    )
+    _reached(command, "the one of a running `rill dev`, or a stack of its own")
     command.add_argument("--json", action="store_true", help="print the result alone, as JSON")
+    command.add_argument(
+        "--async",
+        dest="later",
+        action="store_true",
+        help="do not wait: leave the run to the queue, and print its id",
+    )
     command.add_argument(
         "--mode", choices=["multi", "single"], help="sections in parallel model calls, or in one"
     )
@@ -178,6 +210,45 @@ def _grade(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rep", metavar="NAME", help="who is the rep in a transcript with names")
     command.add_argument("--line", type=_line, metavar="N", help="which call of a JSON Lines file")
     _scripted(command)
+
+
+def _reached(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument("--url", help=f"of the grading function (default: {default})")
+    command.add_argument(
+        "--iam",
+        action="store_true",
+        help="sign the request for a URL with IAM, by this machine's credentials",
+    )
+
+
+def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The commands about a run that exists."""
+    raw = argparse.RawDescriptionHelpFormatter
+    attach = commands.add_parser(
+        "attach", help="follow a run", epilog=_ATTACH_EXAMPLES + _EXIT_CODES, formatter_class=raw
+    )
+    cancel = commands.add_parser(
+        "cancel", help="end a run; what it has is kept", epilog=_EXIT_CODES, formatter_class=raw
+    )
+    resume = commands.add_parser(
+        "resume",
+        help="go on with a run that failed or was cancelled",
+        epilog=_RESUME_EXAMPLES + _EXIT_CODES,
+        formatter_class=raw,
+    )
+    for command in (attach, cancel, resume):
+        command.add_argument("run_id", type=_run_id, metavar="RUN_ID", help="as `rill grade` shows it")
+        _reached(command, "the one of a running `rill dev`")
+    attach.add_argument(
+        "--after",
+        type=_number,
+        default=0,
+        metavar="N",
+        help="leave out its first N events; the result at the end is whole all the same",
+    )
+    resume.add_argument("--step", type=_run_id, metavar="STEP", help="do this step again")
+    for command in (attach, resume):
+        command.add_argument("--json", action="store_true", help="print the result alone, as JSON")
 
 
 def _invoke(command: argparse.ArgumentParser) -> None:

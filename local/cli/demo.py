@@ -6,9 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from local.cli.client import Target
-from local.cli.grade import show
+from local.cli.showing import Showing
 from local.cli.starting import launch, need_grading
+from local.cli.target import Target
 from local.provider import choose_provider
 from local.stack import Stack
 
@@ -28,7 +28,7 @@ def main(given: argparse.Namespace) -> int:
         url = need_grading(stack)
         print(f"The function answers at {url}\n", flush=True)
         started = time.monotonic()
-        code = await show(Target(url=url), request)
+        code = await Showing(Target(url=url), request).show(lambda run: run.start(request))
         print(f"{time.monotonic() - started:.1f} s from the request to the last event.")
         if code == 0:
             print("Next: `make dev` keeps the stack up; `rill grade FILE` grades a call of yours.")

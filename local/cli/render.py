@@ -1,6 +1,6 @@
 """What a renderer is: something that takes a run's events, one after the other."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 Event = Mapping[str, Any]
@@ -12,6 +12,9 @@ class Renderer(Protocol):
     def event(self, event: Event) -> None:
         """The next event."""
 
+    def note(self, text: str) -> None:
+        """Something about the connection, for the person waiting."""
+
     def close(self) -> None:
         """The run is over, or lost; whatever moves on the screen stops."""
 
@@ -22,8 +25,33 @@ class Silent:
     def event(self, event: Event) -> None:
         pass
 
+    def note(self, text: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
+
+
+class Shown:
+    """Which sections stand on the screen, by step: a result that comes without them shows the others.
+
+    It does so where a run was followed after its events had expired, or was resumed.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    def add(self, step: str, section: str) -> None:
+        self._names.setdefault(step, set()).add(section)
+
+    def forget(self, step: str) -> None:
+        self._names.pop(step, None)
+
+    def missing(self, result: Any) -> Iterator[tuple[str, Any]]:
+        """The sections of a result that were not shown."""
+        known = set().union(*self._names.values())
+        if isinstance(result, Mapping):
+            yield from ((name, data) for name, data in result.items() if name not in known)
 
 
 class Lines:

@@ -1,10 +1,11 @@
 """A run as plain lines, each written at once: for pipes, files and logs."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
-from local.cli.render import Event, Lines
+from local.cli.render import Event, Lines, Shown
 from local.cli.text import SCRIPTED_MARK, clean, closing, seconds, title
 
 
@@ -14,11 +15,15 @@ class PlainRenderer:
     def __init__(self, out: TextIO, request: Mapping[str, Any]) -> None:
         self._out = out
         self._lines = Lines(request)
-        self._shown: set[tuple[str, int]] = set()
+        self._rated: dict[int, str] = {}  # lines, and the step that rated them
+        self._shown = Shown()
 
     def event(self, event: Event) -> None:
         for line in self._of(event):
             print(line, file=self._out, flush=True)
+
+    def note(self, text: str) -> None:
+        print(clean(text), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         pass
@@ -41,7 +46,8 @@ class PlainRenderer:
                 said = f"{clean(event['code'])}: {clean(event['message'])}"
                 yield f"step {clean(event['step'])}: {said} ({then})"
             case "reset":
-                self._shown = {key for key in self._shown if key[0] != event["step"]}
+                self._rated = {line: step for line, step in self._rated.items() if step != event["step"]}
+                self._shown.forget(event["step"])
                 why = clean(event["reason"])
                 yield f"step {clean(event['step'])}: starts again, forget what it said: {why}"
             case "item" if event["section"] == "line_ratings":
@@ -49,25 +55,34 @@ class PlainRenderer:
             case "section":
                 yield from self._section(event["step"], event["section"], event["data"])
             case "chunk":
+                self._shown.add(event["step"], event["step"])  # what a cancelled run keeps it under
                 yield f"text: {clean(event['content'])}"
             case "complete":
+                yield from self._rest(event["data"])
                 yield f"complete: {closing(dict(event))}"
             case "cancelled":
+                yield from self._rest(event["data"])
                 yield f"cancelled: {closing(dict(event))}"
             case "error":
                 yield f"error: {clean(event['code'])}: {clean(event['message'])}"
 
+    def _rest(self, result: Any) -> Iterator[str]:
+        for name, data in list(self._shown.missing(result)):
+            yield from self._section("", name, data)
+
     def _rating(self, step: str, rating: Mapping[str, Any]) -> Iterator[str]:
         number = rating["line_number"]
-        if (step, number) in self._shown:
+        if number in self._rated:
             return
-        self._shown.add((step, number))
+        self._rated[number] = step
         said, reason = clean(self._lines.text(number)), clean(rating["reason"]).removeprefix(SCRIPTED_MARK)
-        yield f"line {number}: {clean(rating['effectiveness'])}: “{said}” ({reason})"
+        line = f"“{said}” ({reason})" if said else reason
+        yield f"line {number}: {clean(rating['effectiveness'])}: {line}"
         for instead in rating["alternative_lines"]:
             yield f"line {number}: instead: “{clean(instead)}”"
 
     def _section(self, step: str, name: str, data: Any) -> Iterator[str]:
+        self._shown.add(step, name)
         if name == "line_ratings":
             for rating in data:
                 yield from self._rating(step, rating)

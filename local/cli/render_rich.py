@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from local.cli.render import Event, Lines
+from local.cli.render import Event, Lines, Shown
 from local.cli.rich_sections import COLOURS, rating_rows, section
 from local.cli.text import clean, closing, seconds
 
@@ -28,13 +28,17 @@ class RichRenderer:
         self._states: dict[str, str] = {}
         self._notes: dict[str, str] = {}
         self._progress = 0.0
-        self._spinner = Spinner("dots", Text("Connecting …"), style="cyan")
-        self._rated: set[tuple[str, int]] = set()
+        self._spinner = Spinner("dots", Text("Waiting for the first event …"), style="cyan")
+        self._rated: dict[int, str] = {}  # lines, and the step that rated them
+        self._shown = Shown()
         self._among_ratings = False
         self._live = Live(
             console=self._console, get_renderable=self._below, refresh_per_second=10, transient=True
         )
         self._live.start()
+
+    def note(self, text: str) -> None:
+        self._print(Text(clean(text), style="yellow"))
 
     def close(self) -> None:
         self._live.stop()
@@ -57,8 +61,10 @@ class RichRenderer:
             case "section":
                 self._section(event["step"], event["section"], event["data"])
             case "complete":
+                self._rest(event["data"])
                 self._end(Text("✓ complete", style="bold green"), closing(dict(event)))
             case "cancelled":
+                self._rest(event["data"])
                 self._end(Text("■ cancelled", style="bold yellow"), closing(dict(event)))
             case "error":
                 self._end(Text("✗ failed", style="bold red"), f"{event['code']}: {event['message']}")
@@ -71,6 +77,7 @@ class RichRenderer:
         label = self._labels.get(step, clean(step))
         match event["type"]:
             case "step_start":
+                self._labels.setdefault(step, clean(event["label"]))  # a run taken up has no start
                 self._states[step] = "running"
                 self._notes[step] = f"attempt {event['attempt']}" if event["attempt"] > 1 else ""
             case "step_progress":
@@ -82,20 +89,22 @@ class RichRenderer:
                 self._notes[step] = clean(event["code"])
                 self._print(Text(f"{label}: {clean(event['message'])}", style="red"))
             case "reset":
-                self._rated = {key for key in self._rated if key[0] != step}
+                self._rated = {line: by for line, by in self._rated.items() if by != step}
+                self._shown.forget(step)
                 self._print(Text(f"{label} starts again: {clean(event['reason'])}", style="yellow"))
 
     def _rating(self, step: str, rating: Mapping[str, Any]) -> None:
         number = rating["line_number"]
-        if (step, number) not in self._rated:
+        if number not in self._rated:
             # Sections of other steps come in between.
             if not self._among_ratings:
                 self._print(Text("\nLine ratings", style="bold"))
-            self._rated.add((step, number))
+            self._rated[number] = step
             self._print(rating_rows(rating, self._lines.text(number)))
             self._among_ratings = True
 
     def _section(self, step: str, name: str, data: Any) -> None:
+        self._shown.add(step, name)
         if name != "line_ratings":
             self._print(section(name, data))
             return
@@ -107,6 +116,10 @@ class RichRenderer:
             if counts[each]:
                 said.append(f"{counts[each]} {each.replace('_', ' ')}  ", style=style)
         self._print(said)
+
+    def _rest(self, result: Any) -> None:
+        for name, data in list(self._shown.missing(result)):
+            self._section("", name, data)
 
     def _end(self, head: Text, rest: str) -> None:
         self._live.stop()

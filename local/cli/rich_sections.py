@@ -44,8 +44,8 @@ def rating_rows(rating: Mapping[str, Any], text: str) -> RenderableType:
     rows.add_column(justify="right", width=5, style="dim")
     rows.add_column(width=11)
     rows.add_column(ratio=1)
-    said = Text(f"“{clean(text)}”")
-    said.append(f"  {_words(rating['reason'])}", style="dim")
+    said = Text(f"“{clean(text)}”  " if text else "")  # a run that another command started has no texts here
+    said.append(_words(rating["reason"]), style="dim")
     rows.add_row(
         str(rating["line_number"]), Text(effectiveness.removesuffix("_opportunity"), style=style), said
     )

@@ -32,8 +32,11 @@ def _fault(text: str) -> str:
     return text
 
 
-def parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(prog="python -m local.model", description=__doc__)
+def parser(program: str = "python -m local.model") -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog=program,
+        description="The scripted, OpenAI-compatible model alone. Prints its base URL once it listens.",
+    )
     options.add_argument("--host", default=HOST, help="address to listen on (default: %(default)s)")
     options.add_argument(
         "--port", type=int, default=0, help="port to listen on; 0 for any free one (the default)"
@@ -55,8 +58,8 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    given = parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, program: str = "python -m local.model") -> int:
+    given = parser(program).parse_args(argv)
     try:
         bound, base_url = bind(given.port, given.host)
     except OSError as problem:

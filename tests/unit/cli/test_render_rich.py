@@ -114,7 +114,7 @@ def test_failure() -> None:
     out = io.StringIO()
     renderer = RichRenderer({}, Console(file=out, width=100, force_terminal=False))
     renderer.event({"type": "error", "code": "internal", "message": "Oh [b]no[/b]"})
-    renderer.event({"type": "cancelled", "duration": 5, "usage": USAGE, "cost_usd": None})
+    renderer.event({"type": "cancelled", "data": {}, "duration": 5, "usage": USAGE, "cost_usd": None})
     renderer.close()
     assert "✗ failed  internal: Oh [b]no[/b]" in out.getvalue()
     assert "■ cancelled  0.0 s" in out.getvalue()
