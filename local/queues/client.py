@@ -21,9 +21,10 @@ def local(endpoint: str) -> "SQSClient":
     from botocore.config import Config
 
     # One attempt: the endpoint is on this machine, and a stack that ends takes it away from under a poll.
+    # A read outlasts the longest poll, 20 seconds, by little: an SQS that hangs holds up the end so long.
     config = Config(
         connect_timeout=5,
-        read_timeout=40,
+        read_timeout=25,
         retries={"total_max_attempts": 1},
         proxies={},
         max_pool_connections=50,

@@ -14,7 +14,12 @@ from local.queues.event import event, failed
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
-    from types_boto3_sqs.type_defs import MessageTypeDef
+    from types_boto3_sqs.type_defs import (
+        BatchResultErrorEntryTypeDef,
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        DeleteMessageBatchRequestEntryTypeDef,
+        MessageTypeDef,
+    )
 
 # Lambda long-polls too, for longer. Short, since a stack that ends waits for a poll under way.
 WAIT_SECONDS = 2
@@ -24,11 +29,14 @@ RECEIVE_MAX = 10
 
 # Lambda leaves a failed message alone, so that it comes back when the queue's visibility timeout is over.
 # That timeout has to outlast the function by far (AWS advises six times), so a retry would take 90 minutes
-# here: nobody at a local stack waits for that. The mapping makes failed messages visible after this instead.
-RETRY_SECONDS = 3
+# here: nobody at a local stack waits for that. The mapping makes failed messages visible after this instead:
+# later than the lease of a run ends (`LEASE_MS` in `rill.stores.runs`), or the message of a run whose worker
+# crashed would fail three times while nobody may take the run up.
+RETRY_SECONDS = 12
 
-# How long to leave an SQS alone that has just failed.
+# How long to leave an SQS alone that has just failed; each further time twice as long.
 PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 class EventSourceMapping:
@@ -66,9 +74,11 @@ class EventSourceMapping:
         self._log = log
         self._retry_seconds = retry_seconds
         self._wait_seconds = wait_seconds
-        limit = source.max_concurrency or pool.function.concurrency or DEFAULT_CONCURRENCY
-        self._free = asyncio.Semaphore(limit)
+        # More than the function may do at once would be throttled, and each time count as a failure.
+        places = DEFAULT_CONCURRENCY if pool.function.concurrency is None else pool.function.concurrency
+        self._free = asyncio.Semaphore(min(source.max_concurrency or places, places))
         self._batches: set[asyncio.Task[None]] = set()
+        self._dropped: list[list[MessageTypeDef]] = []
         self._closing = threading.Event()
         self._client: SQSClient | None = None
         self._polling: asyncio.Task[None] | None = None
@@ -77,18 +87,28 @@ class EventSourceMapping:
         """Begin to poll."""
         self._client = await asyncio.to_thread(local, self._endpoint)
         self._polling = asyncio.create_task(self._poll(self._client), name=f"poll {self._source.queue}")
+        self._polling.add_done_callback(self._polled)
 
     async def close(self) -> None:
-        """Take no more messages, and let go of those at work: they come back when their timeout is over."""
+        """Take no more messages, and give back those at work, as if they had failed."""
         self._closing.set()
         tasks = [task for task in (self._polling, *self._batches) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            self._client.close()
+        if self._client is None:
+            return
+        dropped, self._dropped = self._dropped, []
+        for messages in dropped:
+            await asyncio.to_thread(self._settle, self._client, [], messages)
+        self._client.close()
+
+    def _polled(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._say(f"{self._source.queue} is no longer polled: {error!r}")
 
     async def _poll(self, client: "SQSClient") -> None:
+        pause = PAUSE_SECONDS
         while True:
             # First a place, then messages: what is received and waits here nobody else can have.
             await self._free.acquire()
@@ -96,9 +116,11 @@ class EventSourceMapping:
                 messages = await asyncio.to_thread(self._receive, client)
             except QueueProblem as problem:
                 self._free.release()
-                self._say(str(problem))
-                await asyncio.sleep(PAUSE_SECONDS)
+                self._say(f"{problem}; asking again in {pause:g} s")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 continue
+            pause = PAUSE_SECONDS
             if not messages:
                 self._free.release()
                 continue
@@ -117,20 +139,21 @@ class EventSourceMapping:
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             ).get("Messages", [])
-            if self._closing.is_set():
+            if messages and self._closing.is_set():
                 # Nobody waits for them any more: whoever polls next may have them.
                 self._show(client, messages, 0)
                 return []
         return messages
 
     async def _work(self, client: "SQSClient", messages: "list[MessageTypeDef]") -> None:
-        left = await self._invoke(messages)
+        try:
+            left = await self._invoke(messages)
+        except asyncio.CancelledError:
+            self._dropped.append(messages)
+            raise
         done = [message for message in messages if message["MessageId"] not in left]
         back = [message for message in messages if message["MessageId"] in left]
-        try:
-            await asyncio.to_thread(self._settle, client, done, back)
-        except QueueProblem as problem:
-            self._say(str(problem))
+        await asyncio.to_thread(self._settle, client, done, back)
 
     async def _invoke(self, messages: Sequence[Mapping[str, Any]]) -> set[str]:
         """Invoke the function with a batch; returns the ids of the messages that stay in the queue."""
@@ -138,34 +161,46 @@ class EventSourceMapping:
         answer = Buffer()
         invocation = Invocation(event=event(messages, self._arn), sink=answer)
         self._pool.submit(invocation)
-        if (await invocation.outcome).error_type is not None:
+        # The pool sets the outcome, also when nobody waits for it any more.
+        if (await asyncio.shield(invocation.outcome)).error_type is not None:
             return ids  # the pool has written why to the function's log
         return failed(bytes(answer.data), ids) if self._source.report_failures else set()
 
     def _settle(
         self, client: "SQSClient", done: "list[MessageTypeDef]", back: "list[MessageTypeDef]"
     ) -> None:
-        with problems(self._source.queue):
-            if done:
-                answer = client.delete_message_batch(
-                    QueueUrl=self._queue_url,
-                    Entries=[
-                        {"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(done)
-                    ],
-                )
-                for failure in answer.get("Failed", []):
-                    self._say(f"{self._source.queue}: not deleted: {failure.get('Message', failure['Code'])}")
-            self._show(client, back, self._retry_seconds)
+        """Delete what is done and show what failed. Where SQS refuses the one, the other is still tried."""
+        for messages, call in ((done, self._delete), (back, self._retry)):
+            if not messages:
+                continue
+            try:
+                with problems(self._source.queue):
+                    call(client, messages)
+            except QueueProblem as problem:
+                self._say(str(problem))
+
+    def _delete(self, client: "SQSClient", messages: "list[MessageTypeDef]") -> None:
+        entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)
+        ]
+        answer = client.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
+        self._refused("deleted", answer.get("Failed", []))
+
+    def _retry(self, client: "SQSClient", messages: "list[MessageTypeDef]") -> None:
+        self._show(client, messages, self._retry_seconds)
 
     def _show(self, client: "SQSClient", messages: "list[MessageTypeDef]", seconds: int) -> None:
-        if messages:
-            client.change_message_visibility_batch(
-                QueueUrl=self._queue_url,
-                Entries=[
-                    {"Id": str(n), "ReceiptHandle": one["ReceiptHandle"], "VisibilityTimeout": seconds}
-                    for n, one in enumerate(messages)
-                ],
-            )
+        """Make messages visible in so many seconds."""
+        entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+            {"Id": str(n), "ReceiptHandle": one["ReceiptHandle"], "VisibilityTimeout": seconds}
+            for n, one in enumerate(messages)
+        ]
+        answer = client.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
+        self._refused("given back", answer.get("Failed", []))
+
+    def _refused(self, what: str, failures: "Sequence[BatchResultErrorEntryTypeDef]") -> None:
+        for failure in failures:
+            self._say(f"{self._source.queue}: not {what}: {failure.get('Message', failure['Code'])}")
 
     def _say(self, text: str) -> None:
         if self._log is None:

@@ -4,13 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
 from local.functions.pool import Pool
+from local.queues.mapping import RETRY_SECONDS
+from rill.stores.runs import LEASE_MS
 from tests.support.dynamodb import moto_server
+from tests.support.queues.failing import failing
 from tests.support.queues.fifo import Fifo
 from tests.support.queues.running import DEAD, JOBS, TEMPLATE, Queues, Watched, bodies, receive_counts
 
@@ -24,8 +28,9 @@ SOON = 30
 class Running:
     """A mapping at work; `events` is what its function was invoked with, in order."""
 
-    def __init__(self, mapping: Watched, seen: Path, log: Path) -> None:
+    def __init__(self, mapping: Watched, pool: Pool, seen: Path, log: Path) -> None:
         self.mapping = mapping
+        self.pool = pool
         self.log = log
         self._seen = seen
 
@@ -56,9 +61,10 @@ async def start(queues: Queues, tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
         (tmp_path / "seen").mkdir()
 
-        async def begin(function: str = "worker", **options: Any) -> Running:
+        async def begin(function: str = "worker", concurrency: int | None = None, **options: Any) -> Running:
             log: IO[bytes] = stack.enter_context((tmp_path / "log").open("ab"))
-            pool = Pool(TEMPLATE.functions[function], {"SEEN": str(tmp_path / "seen")}, log=log)
+            here = replace(TEMPLATE.functions[function], concurrency=concurrency)
+            pool = Pool(here, {"SEEN": str(tmp_path / "seen")}, log=log)
             stack.push_async_callback(pool.close)
             given = {
                 "arn": TEMPLATE.queues[JOBS].arn,
@@ -71,7 +77,7 @@ async def start(queues: Queues, tmp_path: Path) -> AsyncIterator[Start]:
             mapping = Watched(pool, TEMPLATE.functions[function].sources[0], **{**given, **options})
             stack.push_async_callback(mapping.close)
             await mapping.start()
-            return Running(mapping, tmp_path / "seen", tmp_path / "log")
+            return Running(mapping, pool, tmp_path / "seen", tmp_path / "log")
 
         yield begin
 
@@ -199,7 +205,11 @@ async def test_a_poll_that_ends_after_closing_gives_its_messages_back(queues: Qu
     assert running.events == []
 
 
-async def test_closing_ends_what_is_at_work(queues: Queues, start: Start, fifo: MakeFifo) -> None:
+async def test_closing_ends_what_is_at_work_and_gives_it_back(
+    queues: Queues, start: Start, fifo: MakeFifo
+) -> None:
+    wrong: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
     mark, gate = fifo("mark"), fifo("gate")
     queues.send({"mark": str(mark), "gate": str(gate)})
     running = await start()
@@ -208,12 +218,58 @@ async def test_closing_ends_what_is_at_work(queues: Queues, start: Start, fifo: 
     await running.mapping.close()
     ended = {task.get_name() for task in before if task.done()}
     assert "poll local-jobs" in ended
-    assert queues.counts() == (0, 1)  # not deleted
+    await running.pool.close()
+    [message] = queues.receive(JOBS)
+    assert message["Attributes"]["ApproximateReceiveCount"] == "2"
+    assert "Sandbox.Stopped" in running.log.read_text()
+    assert wrong == []
 
 
 async def test_an_sqs_that_is_gone_is_said_and_asked_again(start: Start) -> None:
     running = await start(endpoint="http://127.0.0.1:9", queue_url="http://127.0.0.1:9/1/x")
-    for _ in range(2):
+    for pause in ("1 s", "2 s"):
         said = await asyncio.wait_for(running.mapping.said.get(), SOON)
         assert said.startswith("local-jobs: Could not connect")
+        assert said.endswith(f"; asking again in {pause}")
     assert "Could not connect" in running.log.read_text()
+
+
+async def test_an_sqs_that_comes_back_is_polled_again(queues: Queues, start: Start) -> None:
+    queues.send({"n": 1})
+    with failing(queues.endpoint, {"ReceiveMessage": 1}) as url:
+        running = await start(endpoint=url, queue_url=queues.urls[JOBS].replace(queues.endpoint, url))
+        said = await asyncio.wait_for(running.mapping.said.get(), SOON)
+        assert "(503)" in said
+        await running.settled()
+        assert queues.counts() == (0, 0)
+        # Before the proxy is gone, of which the poll under way would have something to say.
+        await running.mapping.close()
+
+
+async def test_where_deleting_fails_what_failed_still_comes_back(queues: Queues, start: Start) -> None:
+    queues.send({"n": 1}, {"act": "fail"})
+    with failing(queues.endpoint, {"DeleteMessageBatch": 1}) as url:
+        running = await start(endpoint=url, queue_url=queues.urls[JOBS].replace(queues.endpoint, url))
+        await running.settled(2)
+        await running.mapping.close()
+    assert bodies(running.events[:2]) == [['{"n": 1}', '{"act": "fail"}'], ['{"act": "fail"}']]
+    assert "DeleteMessageBatch" in running.log.read_text()
+
+
+async def test_no_more_places_than_the_function_has(queues: Queues, start: Start, fifo: MakeFifo) -> None:
+    marks = {name: fifo(f"mark-{name}") for name in ("a", "b")}
+    gates = {name: fifo(f"gate-{name}") for name in ("a", "b")}
+    queues.send(*({"mark": str(marks[name]), "gate": str(gates[name])} for name in marks))
+    running = await start("simple", concurrency=1)
+    await marks["a"].line(SOON)
+    assert queues.counts() == (1, 1)
+    gates["a"].let_go()
+    await marks["b"].line(SOON)
+    gates["b"].let_go()
+    await running.settled(2)
+    assert receive_counts(running.events) == [["1"], ["1"]]  # none was throttled
+    assert "TooManyRequests" not in running.log.read_text()
+
+
+def test_a_retry_waits_until_a_lost_run_may_be_taken_up() -> None:
+    assert RETRY_SECONDS * 1000 > LEASE_MS
