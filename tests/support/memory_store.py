@@ -1,11 +1,14 @@
-"""The Runs table in a dict, with the conditions of the real one. `down` makes every call fail."""
+"""The tables of runs in dicts, and the queue in a list: what a service needs, without a network."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from rill.errors import Conflict
+from rill.queue import Queue, QueueError
 from rill.stores.dynamo import ConditionFailed, StoreError
+from rill.stores.idempotency import IdempotencyStore
 from rill.stores.runs import LEASE_MS, Batch, RunRecord, RunStore, now_ms
 
 
@@ -29,12 +32,20 @@ class MemoryStore(RunStore):
         self.down = False
         self.delay = 0.0
         self.writes = 0
+        self._changed = asyncio.Event()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Waits for writes until something holds."""
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _call(self, *, write: bool = True) -> None:
         await asyncio.sleep(self.delay)
         if self.down:
             raise StoreError(detail="down")
         self.writes += write
+        asyncio.get_running_loop().call_soon(self._changed.set)
 
     async def begin(self, record: RunRecord, request: str = "{}") -> None:
         await self._call()
@@ -64,6 +75,7 @@ class MemoryStore(RunStore):
             last_seq=record.last_seq,
             usage=record.usage,
             cost_usd=record.cost_usd,
+            attempts=record.attempts,
             progress=record.progress,
         )
 
@@ -124,3 +136,30 @@ class MemoryStore(RunStore):
     async def outputs(self, run_id: str, steps: Iterable[str]) -> dict[str, Any]:
         await self._call(write=False)
         return {step: self.steps[run_id, step] for step in steps if (run_id, step) in self.steps}
+
+
+class MemoryIdempotency(IdempotencyStore):
+    """Keys in a dict."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], tuple[bytes, str]] = {}
+
+    async def remember(self, scope: str, given: str, body: bytes, run_id: str) -> str:
+        known_body, known = self.known.setdefault((scope, given), (body, run_id))
+        if known_body != body:
+            raise Conflict
+        return known
+
+
+class MemoryQueue(Queue):
+    """Messages in a list; `down` makes sending fail."""
+
+    def __init__(self) -> None:
+        super().__init__("memory")
+        self.sent: list[str] = []
+        self.down = False
+
+    async def send(self, run_id: str, delay: int = 0) -> None:
+        if self.down:
+            raise QueueError
+        self.sent.append(run_id)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.applications import Starlette
 
-from rill import web
+from rill import runs, web
 from rill.conformance import check
 from rill.errors import RateLimited, UpstreamError
 from rill.events import Chunk, Usage
@@ -149,7 +149,10 @@ async def test_a_run_ends_at_its_deadline() -> None:
     assert (report.terminal.code, report.terminal.retryable) == ("deadline", True)
 
 
-async def test_the_client_gets_its_result_when_the_database_is_down() -> None:
+async def test_the_client_gets_its_result_when_the_database_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runs, "LAST_TRIES_SECONDS", 0.2)
     echo = Echo()
     echo.store.down = True
     report = check((await ask(echo)).body)

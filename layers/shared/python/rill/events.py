@@ -234,3 +234,6 @@ Event: TypeAlias = (
 
 EVENTS: tuple[type, ...] = get_args(Event)
 TERMINAL: frozenset[str] = frozenset({"complete", "cancelled", "error"})
+
+SKIP = 10_000
+"""A run that was lost goes on at the next multiple of it: its client may hold events that no log has."""

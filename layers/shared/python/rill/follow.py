@@ -9,10 +9,10 @@ from typing import Any
 
 from rill import sse
 from rill.errors import NotFound, RillError
-from rill.events import Cancelled, Complete, Error, Event, Handoff, UsageTotal
+from rill.events import SKIP, Cancelled, Complete, Error, Event, Handoff, UsageTotal
 from rill.stores.dynamo import ConditionFailed
 from rill.stores.run_records import ENDED, RunRecord, now_ms
-from rill.stores.runs import SKIP, Batch, RunStore
+from rill.stores.runs import Batch, RunStore
 
 logger = logging.getLogger(__name__)
 

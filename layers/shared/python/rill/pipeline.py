@@ -133,7 +133,7 @@ class Execution(Generic[C]):
         workflow: the steps.
         context: handed to every step.
         outputs: outputs of steps that finished in an earlier invocation; these are not run again.
-        attempts_before: how often the other steps had started then; attempts count on.
+        attempts: how often each step had started then; attempts count on.
         on_output: told each step's output when the step completes, before its `step_complete`.
         queue_size: how many events of a step may wait for the client before the step is stalled.
         keep_alive: seconds of silence after which an empty batch is yielded.
@@ -150,7 +150,7 @@ class Execution(Generic[C]):
         context: C,
         *,
         outputs: Mapping[str, Any] | None = None,
-        attempts_before: int = 0,
+        attempts: Mapping[str, int] | None = None,
         on_output: Callable[[str, Any], None] | None = None,
         queue_size: int = 64,
         keep_alive: float = 10.0,
@@ -159,7 +159,7 @@ class Execution(Generic[C]):
         self.context = context
         self.outputs: dict[str, Any] = dict(outputs or {})
         self.failure: tuple[str | None, RillError] | None = None
-        self.attempts_before = attempts_before
+        self.attempts: dict[str, int] = dict(attempts or {})
         self.progress = 0.0
         self.on_output = on_output
         self._draining = False
@@ -216,14 +216,14 @@ class Execution(Generic[C]):
 
     async def _attempts(self, step: Step[C], state: _State) -> bool:
         """Whether the step is over; not so where the execution drains."""
-        attempt = self.attempts_before
+        last = self.attempts.get(step.name, 0) + step.attempts
         while not self._draining:
-            attempt += 1
+            attempt = self.attempts[step.name] = self.attempts.get(step.name, 0) + 1
             await self._channel.put(StepStart(step=step.name, label=step.label, attempt=attempt), step.name)
             error = await self._attempt(step, state, attempt)
             if error is None:
                 return True
-            again = error.retryable and attempt < step.attempts + self.attempts_before
+            again = error.retryable and attempt < last
             await self._channel.put(
                 StepError(
                     step=step.name,

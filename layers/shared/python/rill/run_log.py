@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rill.errors import RillError
 from rill.stores.dynamo import ConditionFailed
@@ -25,10 +25,33 @@ MAX_BATCH_BYTES = 300_000
 MAX_PENDING_BYTES = 4 * 1024 * 1024
 """What may wait for a DynamoDB that is slow or away; beyond it the log ends, and followers get the result."""
 
-LAST_TRIES_SECONDS = 6.0
-"""How long the end of a run waits for a DynamoDB that is away."""
-
 Stopped = Literal["cancelled", "lost"]
+T = TypeVar("T")
+
+
+async def keep_trying(write: Callable[[], Awaitable[T]], wanted: Callable[[], bool] = lambda: True) -> T:
+    """Try until it is written, with jitter, since every run of a busy hour tries.
+
+    Args:
+        write: what may be done twice.
+        wanted: whether to try once more.
+
+    Raises:
+        ConditionFailed: at once.
+        StoreError: of the last try, once it is no longer wanted.
+    """
+    pause = 0.1
+    while True:
+        try:
+            return await write()
+        except ConditionFailed:
+            raise
+        except RillError as error:
+            if not wanted():
+                raise
+            logger.warning("a write of the run failed, trying again: %s", error)
+            await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
+            pause = min(pause * 2, 2.0)
 
 
 class RunLog:
@@ -72,12 +95,12 @@ class RunLog:
         elif len(self._pending) == 1 or self._bytes >= FLUSH_BYTES:
             self._wake.set()
 
-    async def close(self) -> None:
-        """Write what waits; gives up on a DynamoDB that stays away. `last_seq` is then what it holds."""
+    async def close(self, seconds: float) -> None:
+        """Write what waits; after so long it gives up. `last_seq` is then what the log holds."""
         self._closing = True
         self._wake.set()
         try:
-            async with asyncio.timeout(LAST_TRIES_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._task
         except TimeoutError:
             self._break("the database stayed away")
@@ -135,19 +158,16 @@ class RunLog:
         self._bytes -= size
 
     async def _again(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Try until it is written: with jitter, since every run of a busy hour tries."""
-        pause = 0.1
+        """Try until it is written, or nobody needs it any more."""
         while not self.broken:
             try:
-                await write()
+                await keep_trying(write, lambda: not self.broken)
                 return
             except ConditionFailed:
                 if not await self._write_on(begun=write is self._before):
                     return
-            except RillError as error:
-                logger.warning("a write of the run's log failed, trying again: %s", error)
-                await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 - jitter
-                pause = min(pause * 2, 2.0)
+            except RillError:  # the log was given up meanwhile
+                return
 
     async def _write_on(self, *, begun: bool) -> bool:
         """Why a condition did not hold; whether to try again; `begun`: what was written is the start."""

@@ -27,8 +27,8 @@ from rill.events import Cancelled, Complete, Error, Event, Handoff, Reset, Start
 from rill.ledger import Ledger, Parts
 from rill.observability import RunMetrics, add_log_keys
 from rill.pipeline import Execution
-from rill.run_log import RunLog
-from rill.stores.dynamo import ConditionFailed
+from rill.run_log import RunLog, keep_trying
+from rill.stores.dynamo import ConditionFailed, StoreError
 from rill.stores.run_records import RunRecord, now_ms, usage_document
 from rill.stores.runs import LEASE_MS, Batch, RunStore
 
@@ -40,7 +40,11 @@ DEADLINE_MARGIN = 5.0
 """Seconds before the invocation's end at which a run gives up, so that it can still say and keep so."""
 
 DRAIN_MARGIN = 60.0
-"""Seconds before the invocation's end from which on no further step is started, where a worker can go on."""
+"""Seconds before the invocation's end from which on no further step is started, where a worker can go on;
+half of what is left at the start where that is less, so that every part gets somewhere."""
+
+LAST_TRIES_SECONDS = 6.0
+"""How long the end of a run waits for a DynamoDB that is away, at each of three points."""
 
 
 def new_run_id() -> str:
@@ -82,8 +86,9 @@ class Run(Generic[C]):
         deadline_ms: when the invocation ends, epoch milliseconds, or None.
         ledger: where model calls that no event tells of are counted as well.
         observe: told what there is to count, once the run has ended.
-        again: for a run that goes on: steps to run that may have run before; see `take_up`.
-        claimed: whether the record is in the store already, with this run as its owner.
+        claimed: whether the record is in the store already, with this run as its owner; see `take_up`.
+        begun: whether the log holds its `start`.
+        again: steps that run again, of which a client may hold parts.
     """
 
     record: RunRecord
@@ -96,8 +101,9 @@ class Run(Generic[C]):
     deadline_ms: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
     observe: Callable[[RunMetrics], None] | None = None
-    again: Sequence[str] | None = None
     claimed: bool = False
+    begun: bool = False
+    again: Sequence[str] = ()
     terminal: Terminal | None = None
     failure: RillError | None = None
     _parts: Parts = field(default_factory=Parts)
@@ -113,7 +119,7 @@ class Run(Generic[C]):
         add_log_keys(run_id=record.run_id, request_id=record.request_id)
         self._seq = record.last_seq
         self._before = dict(self.execution.outputs)
-        first = self._encode([self._start()] if self.again is None else self._resets())
+        first = self._encode([self._start(), *self._resets()])
         yield sse.RETRY + first.frames
         timers = self._timers()
         if self.store is not None:
@@ -138,18 +144,18 @@ class Run(Generic[C]):
                 timer.cancel()
             await self._leave()
 
-    def take_up(self, outputs: Mapping[str, Any], again: Sequence[str] | None) -> None:
+    def take_up(self, outputs: Mapping[str, Any], again: Sequence[str], *, begun: bool) -> None:
         """Make this the next part of a run that was claimed.
 
         Args:
             outputs: of steps that are not run again.
-            again: steps to run that a client may hold parts of; None for a run that never began.
+            again: steps that are, of which a client may hold parts.
+            begun: whether the log holds the run's `start`.
         """
-        self.claimed, self.again = True, again
+        self.claimed, self.begun, self.again = True, begun, again
         self.execution.outputs.update(outputs)
         self.execution.progress = self.record.progress
-        if again is not None:
-            self.execution.attempts_before = self.record.epoch - 1
+        self.execution.attempts = dict(self.record.attempts)
 
     # -- events --------------------------------------------------------------------------------
 
@@ -164,8 +170,10 @@ class Run(Generic[C]):
             frames.append(sse.encode(self._seq, event))
         return Batch(first=first, last=self._seq, frames=b"".join(frames))
 
-    def _start(self) -> Start:
+    def _start(self) -> Start | Status:
         record = self.record
+        if self.begun:
+            return Status(message="The run goes on…")
         return Start(
             run_id=record.run_id,
             workflow=record.workflow,
@@ -174,12 +182,10 @@ class Run(Generic[C]):
             mode=record.mode,
         )
 
-    def _resets(self) -> list[Event]:
-        """What a client has to forget before a run goes on; a sentence at least."""
-        attempt = self.execution.attempts_before + 1
-        reason = "This step runs again."
-        resets = [Reset(step=step, attempt=attempt, reason=reason) for step in self.again or ()]
-        return [Status(message="The run goes on…"), *resets]
+    def _resets(self) -> list[Reset]:
+        """What a client has to forget before a run goes on."""
+        attempts, reason = self.execution.attempts, "This step runs again."
+        return [Reset(step=step, attempt=attempts.get(step, 0) + 1, reason=reason) for step in self.again]
 
     # -- beside the steps ----------------------------------------------------------------------
 
@@ -190,6 +196,7 @@ class Run(Generic[C]):
             usage=usage_document(self.ledger.total),
             cost_usd=self.ledger.cost_usd,
             duration=self._elapsed(),
+            attempts=dict(self.execution.attempts),
             progress=self.execution.progress,
         )
 
@@ -220,7 +227,8 @@ class Run(Generic[C]):
         left = self.deadline_ms / 1000 - time.time()
         timers = [loop.call_later(max(left - DEADLINE_MARGIN, 0), self._at_deadline)]
         if self.hand_over is not None:
-            timers.append(loop.call_later(max(left - DRAIN_MARGIN, 0), self.execution.drain))
+            margin = min(DRAIN_MARGIN, left / 2)
+            timers.append(loop.call_later(max(left - margin, 0), self.execution.drain))
         return timers
 
     def _at_deadline(self) -> None:
@@ -241,7 +249,9 @@ class Run(Generic[C]):
     async def _end(self) -> list[Event]:
         """The last events; the run is stored before the terminal one goes out."""
         if self._log is not None:
-            await asyncio.gather(self._log.close(), *self._saving)
+            await self._log.close(self._patience())
+        if self._saving:
+            await asyncio.wait(self._saving, timeout=self._patience())
         step, error = self.execution.failure or (None, None)
         if error is None and self.execution.unfinished and self.hand_over is not None:
             error = _OutOfTime()
@@ -268,14 +278,35 @@ class Run(Generic[C]):
         if self.store is None:
             return [terminal]
         try:
-            kept, count = (result, 0) if self.keep is None else await self.keep(self.record, result)
-            await self.store.finish(self._ended(state="complete", result=kept, line_ratings_count=count))
+            await self._persist(lambda: self._store_result(terminal))
         except ConditionFailed:
             return await self._overtaken()
         except RillError:
             logger.exception("the run's result could not be stored")
             return [Status(message="The result could not be kept; save this page."), terminal]
         return [terminal]
+
+    async def _store_result(self, terminal: Complete) -> None:
+        assert self.store is not None  # noqa: S101 - only a store keeps results
+        kept, count = terminal.data, 0
+        if self.keep is not None:
+            kept, count = await self.keep(self.record, terminal.data)
+        ended = self._ended(state="complete", result=kept, duration=terminal.duration)
+        await self.store.finish(replace(ended, line_ratings_count=count))
+
+    async def _persist(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write the run's end, however often it takes within the time there is."""
+        try:
+            async with asyncio.timeout(self._patience()):
+                await keep_trying(write)
+        except TimeoutError as error:
+            raise StoreError(detail="the run's end could not be written in time") from error
+
+    def _patience(self) -> float:
+        """Seconds that the end may wait for the database: a third of what the invocation has left."""
+        if self.deadline_ms is None:
+            return LAST_TRIES_SECONDS
+        return max(min(LAST_TRIES_SECONDS, (self.deadline_ms - now_ms()) / 3000), 0.1)
 
     async def _overtaken(self) -> list[Event]:
         """Somebody else has ended the run, or was told to cancel it before it began."""
@@ -291,17 +322,24 @@ class Run(Generic[C]):
         )
         self.terminal = terminal
         if self.store is not None:
-            ended = self._ended(state="cancelled", result=data)
+            ended = self._ended(state="cancelled", result=data, duration=terminal.duration)
             try:
-                try:
-                    await self.store.finish(ended)
-                except ConditionFailed:
-                    await self.store.end_early(ended)
+                await self._persist(lambda: self._store_cancelled(ended))
             except RillError:
                 logger.exception("that the run was cancelled could not be stored")
         return [terminal]
 
-    async def _failed(self, step: str | None, error: RillError) -> list[Event]:
+    async def _store_cancelled(self, ended: RunRecord) -> None:
+        assert self.store is not None  # noqa: S101 - only a store keeps results
+        try:
+            await self.store.finish(ended)
+        except ConditionFailed:
+            await self.store.end_early(ended)
+
+    async def _failed(
+        self, step: str | None, error: RillError, found: RunRecord | None = None
+    ) -> list[Event]:
+        """`found`: what stands in the store, where that is no longer a running run."""
         logger.error("the run failed in step %s: %s", step, error)
         self.failure = error
         terminal = Error(
@@ -312,24 +350,28 @@ class Run(Generic[C]):
             step=step,
         )
         self.terminal = terminal
-        if self.store is not None:
+        if (store := self.store) is not None:
+            ended = self._ended(state="failed", error=sse.to_dict(terminal))
             try:
-                await self.store.finish(self._ended(state="failed", error=sse.to_dict(terminal)))
+                await self._persist(lambda: store.change(found, ended) if found else store.finish(ended))
             except RillError:
                 logger.exception("the run's failure could not be stored")
         return [terminal]
 
     async def _handed_over(self, error: _Stop) -> list[Event]:
-        self.terminal = Handoff(after=self._seq)
-        if isinstance(error, _OutOfTime) and self.store is not None and self.hand_over is not None:
+        handoff = self.terminal = Handoff(after=self._seq)
+        if isinstance(error, _OutOfTime) and (store := self.store) is not None and self.hand_over is not None:
+            waiting = self._ended(state="queued", ended_at=None)
             try:
-                await self.store.finish(self._ended(state="queued", ended_at=None))
+                await self._persist(lambda: store.finish(waiting))
+            except RillError as wrong:
+                return await self._failed(None, wrong)
+            try:
                 await self.hand_over(self.record.run_id)
             except RillError as wrong:
-                logger.exception("the run could not be handed over")
-                return await self._failed(None, wrong)
+                return await self._failed(None, wrong, waiting)
         logger.info("the run goes on elsewhere (%s)", error.why)
-        return [self.terminal]
+        return [handoff]
 
     def _ended(self, **changes: Any) -> RunRecord:
         # The log may have lost its end; the terminal event's number follows what the client has.

@@ -125,7 +125,7 @@ class Service(Generic[R]):
         """
         if self.definition.queue is None:
             raise BadRequest(f"{self.definition.name} has no queue: leave out `Prefer: respond-async`.")
-        record = replace(self._record(request, run_id, invocation), state="queued", owner="queue")
+        record = replace(self._record(request, run_id, invocation), state="queued", owner="queue", epoch=0)
         await self.store.begin(record, body.decode())
         try:
             await self.definition.queue.send(run_id)
@@ -223,8 +223,17 @@ class Service(Generic[R]):
         run = self.definition.start(request, replace(claimed, request_id=invocation.request_id), invocation)
         run.request = text
         run.ledger.carry(found.usage, found.cost_usd)
-        run.take_up(outputs, rerun if found.last_seq else None)
+        # What a lost run had begun may not have reached its record.
+        again = rerun if _lost(found) else [name for name in rerun if found.attempts.get(name)]
+        run.take_up(outputs, again, begun=await self._begun(found))
         return self._with_queue(run)
+
+    async def _begun(self, found: RunRecord) -> bool:
+        """Whether the log holds the run's beginning: not of one that never began, nor once it has expired."""
+        if found.last_seq:
+            async for batch in self.store.events(found.run_id, 0):
+                return batch.first == 1
+        return False
 
     async def work(self, event: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
         """Do the runs of a batch of queue messages; returns Lambda's partial batch response.
@@ -253,8 +262,7 @@ class Service(Generic[R]):
                 logger.error("run %s of the queue does not exist", run_id)
                 return False
             found = await self.follower.settle(found)
-            lost = found.state == "failed" and found.owner.startswith("lost by ")
-            if found.state in ENDED and not lost:
+            if found.state in ENDED and not _lost(found):
                 return True
             if found.state == "running":  # perhaps delivered twice: look again when it must be over
                 return False
@@ -286,6 +294,11 @@ _SHOWN = (
     "epoch",
     "last_seq",
 )
+
+
+def _lost(found: RunRecord) -> bool:
+    """Whether the run has failed because its lease ran out."""
+    return found.state == "failed" and found.owner.startswith("lost by ")
 
 
 def dependants(workflow: Workflow[Any], step: str) -> set[str]:

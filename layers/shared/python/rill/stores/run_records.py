@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rill.events import UsageTotal
@@ -28,6 +28,7 @@ class RunRecord:
         last_seq: of the newest event in the log; the terminal event, which is not in it, is the next.
         cancel: whether somebody asked for its end.
         duration: of all its times of running, in milliseconds.
+        attempts: how often each step has started.
         progress: as it was last shown, in percent; it never falls, not even when steps run again.
     """
 
@@ -51,6 +52,7 @@ class RunRecord:
     last_seq: int = 0
     cancel: bool = False
     duration: float = 0.0
+    attempts: dict[str, int] = field(default_factory=dict)
     progress: float = 0.0
 
 
@@ -71,7 +73,7 @@ def to_json(value: Any) -> str:
 
 _TEXT = ("run_id", "session_id", "workflow", "request_id", "mode", "state", "owner", "rep")
 _NUMBERS = ("created_at", "ended_at", "line_ratings_count", "lease_until", "epoch", "last_seq")
-_DOCUMENTS = ("result", "error", "usage", "cost_usd", "duration", "progress")
+_DOCUMENTS = ("result", "error", "usage", "cost_usd", "duration", "attempts", "progress")
 
 
 def key(run_id: str, sk: str) -> Attributes:

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rill.events import SKIP
 from rill.stores.dynamo import Attributes, ConditionFailed, Dynamo
 from rill.stores.pieces import MAX_ITEM_BYTES, expiry, get_document, put_document
 from rill.stores.run_records import RunRecord, State, from_item, key, now_ms, to_item, to_json, usage_document
@@ -34,11 +35,11 @@ EVENT_TTL = 24 * 3600
 INPUT_TTL = 7 * 24 * 3600
 """Seconds for which a run can be resumed, or one of its steps be run again."""
 
-SKIP = 10_000
-"""Where a lost run's numbers go on: its client may hold events that never reached the log."""
-
 _SPLIT = "$split"
-_RENEW = "SET lease_until = :until, last_seq = :seq, #usage = :usage, cost_usd = :cost, progress = :progress"
+_RENEW = (
+    "SET lease_until = :until, last_seq = :seq, #usage = :usage, cost_usd = :cost, "
+    "attempts = :attempts, progress = :progress"
+)
 _UNLESS_CANCELLED = " AND (attribute_not_exists(cancel) OR cancel = :no)"
 
 
@@ -112,6 +113,7 @@ class RunStore:
             ":seq": {"N": str(record.last_seq)},
             ":usage": {"S": to_json(record.usage)},
             ":cost": {"S": to_json(record.cost_usd)},
+            ":attempts": {"S": to_json(record.attempts)},
             ":progress": {"S": to_json(record.progress)},
         }
         if heed_cancel:
