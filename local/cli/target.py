@@ -1,5 +1,6 @@
 """Where a function is, and how the command line reaches it again."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -44,7 +45,7 @@ class Target:
 
 def given_by(url: str, *, iam: bool) -> Target:
     """The function that the options name."""
-    return Target(url=url, iam=iam, options=f" --url {url}{' --iam' if iam else ''}")
+    return Target(url=url, iam=iam, options=f" --url {shlex.quote(url)}{' --iam' if iam else ''}")
 
 
 def signed(method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
