@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from results import figures, runs, sessions
 from results.models import Health
-from results.responses import MAX_BODY_BYTES, documented, install
+from results.responses import documented, install
 from results.stores import Stores
 from rill import __version__
 from rill.stores.dynamo import Dynamo
@@ -42,7 +42,6 @@ def create_api(stores: Stores) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         responses=documented("default"),
-        max_body_size=MAX_BODY_BYTES,
     )
     install(app)
     for routes in (sessions.routes, runs.routes, figures.routes):

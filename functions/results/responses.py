@@ -90,8 +90,8 @@ def _cached_as(tag: str) -> dict[str, str]:
 
 def fits(body: bytes) -> bool:
     """Whether Lambda takes the body as an answer: inside a JSON document of at most 6 MB."""
-    # JSON within JSON can double quotes and backslashes, other text can grow six-fold.
-    if len(body) * 6 <= MAX_ANSWER_BYTES:
+    # JSON within JSON can double quotes and backslashes, other text can grow six-fold; two quotes around it.
+    if len(body) * 6 + 2 <= MAX_ANSWER_BYTES:
         return True
     return len(json.dumps(body.decode(), ensure_ascii=False).encode()) <= MAX_ANSWER_BYTES
 
@@ -176,9 +176,31 @@ class _RequestId:
             await (await _bug(Request(scope), error))(scope, receive, send_with_id)
 
 
+class _BodyLimit:
+    """Refuses what is too large while it is read; Starlette's own limit answers in plain text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+
+        async def receive_limited() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                # FastAPI takes any other exception for a body that is no JSON.
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+
 def install(app: FastAPI) -> None:
-    """Give the app these errors and the header with the request's id."""
+    """Give the app these errors, the limit of bodies, and the header with the request's id."""
     app.add_exception_handler(RillError, _rill_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(_BodyLimit)
     app.add_middleware(_RequestId)

@@ -1,19 +1,26 @@
 """The results API with tables to fill, without a server of its own."""
 
+import asyncio
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
 import httpx2
+import pytest
 from mangum import Mangum
 from results.api import create_api
 from results.stores import Stores
 
+from local.functions.intrinsics import Scope
+from local.functions.yaml_tags import load
 from rill.stores.dynamo import Dynamo
 from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
 from rill.stores.queries import RunQueryStore
 from rill.stores.run_records import RunRecord, to_item
 from rill.stores.sessions import SessionStore
+from tests.support.dynamodb import REGION, TEMPLATE, make_tables
 
 
 def run(run_id: str, created_at: int, **changes: Any) -> RunRecord:
@@ -66,11 +73,72 @@ class RecordingDynamo(Dynamo):
         return await super().call(operation, **arguments)
 
 
+class HeldDynamo(RecordingDynamo):
+    """Stops before the calls of one operation until they are released.
+
+    Args:
+        operation: as boto3 names it.
+        together: release all at once as soon as so many wait.
+    """
+
+    def __init__(self, operation: str, together: int = 0) -> None:
+        super().__init__()
+        self._operation = operation
+        self._together = together
+        self._waiting = 0
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        if operation == self._operation:
+            self._waiting += 1
+            self.reached.set()
+            if self._waiting == self._together:
+                self.released.set()
+            await self.released.wait()
+        return await super().call(operation, **arguments)
+
+
+@contextmanager
+def tables(url: str) -> Iterator[Any]:
+    """Empty tables there, which every Dynamo made meanwhile talks to; yields a client."""
+    settings = {
+        "AWS_ENDPOINT_URL_DYNAMODB": url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        **{
+            f"RILL_{name}_TABLE": name.title().replace("_", "")
+            for name in ("SESSIONS", "RUNS", "LINE_RATINGS")
+        },
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        client = make_tables(url)
+        yield client
+        client.close()
+
+
+def allowed() -> set[tuple[str, str]]:
+    """What the template's policy allows, in the form of `RecordingDynamo.calls`."""
+    document = load(TEMPLATE.read_text())
+    scope = Scope(document, {})
+    found: set[tuple[str, str]] = set()
+    for policy in document["Resources"]["ResultsFunction"]["Properties"]["Policies"]:
+        for statement in scope.resolve(policy)["Statement"]:
+            table, _, index = statement["Resource"].partition(":table/")[2].partition("Table")
+            actions = statement["Action"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                found.add((f"{table}{index}", action.removeprefix("dynamodb:")))
+    return found
+
+
 class Api:
     """The API over tables named as the template's resources without "Table"; a context to be called in."""
 
-    def __init__(self) -> None:
-        self.dynamo = RecordingDynamo()
+    def __init__(self, dynamo: RecordingDynamo | None = None) -> None:
+        self.dynamo = dynamo or RecordingDynamo()
         self.sessions = SessionStore(self.dynamo, "Sessions")
         self.runs = RunQueryStore(self.dynamo, "Runs")
         self.app = create_api(
