@@ -16,6 +16,9 @@ import pytest
 from local.functions.template import Template, read
 from local.provider import Provider, choose_provider
 from local.stack import Stack, StackError, run
+from local.tables import TablesError
+from tests.support.dynamodb import moto_server
+from tests.support.queues.failing import failing
 
 WHOLE = read(Path(__file__).parents[1] / "support/functions/template.yaml")
 SCRIPTED = Provider(name="scripted", why="test")
@@ -33,6 +36,16 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def dynamodb(url: str) -> Any:
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _no_other_dynamodb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
@@ -41,6 +54,25 @@ def _no_other_dynamodb(monkeypatch: pytest.MonkeyPatch) -> None:
 async def get(url: str) -> httpx2.Response:
     async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         return await client.get(url)
+
+
+async def test_tables_are_made_where_nothing_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = "com.amazonaws.dynamodb.v20120810#UnknownOperationException"
+    with moto_server() as moto, failing(moto, {"UpdateTimeToLive": 1}, 400, unknown) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+        async with Stack(WHOLE, SCRIPTED, only="", state=tmp_path):
+            client = dynamodb(url)
+            (table,) = WHOLE.tables
+            ttl = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+            assert ttl == {"TimeToLiveStatus": "DISABLED"}
+            client.close()
+
+
+async def test_a_dynamodb_that_refuses_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with moto_server() as moto, failing(moto, {"UpdateTimeToLive": 9}, 400, "LimitExceededException") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+        with pytest.raises(TablesError, match=f"DynamoDB at {url}: .*LimitExceeded.*UpdateTimeToLive"):
+            await Stack(WHOLE, SCRIPTED, only="", state=tmp_path).__aenter__()
 
 
 async def test_starts_publishes_and_stops(tmp_path: Path) -> None:
@@ -54,13 +86,7 @@ async def test_starts_publishes_and_stops(tmp_path: Path) -> None:
         assert stack.dynamodb is not None
         pids = [identity["pid"], stack.dynamodb.pid]
         assert all(map(is_running, pids))
-        client: Any = boto3.client(
-            "dynamodb",
-            endpoint_url=stack.dynamodb.url,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+        client = dynamodb(stack.dynamodb.url)
         (table,) = WHOLE.tables
         assert client.list_tables()["TableNames"] == [table]
         ttl = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]

@@ -1,5 +1,7 @@
-"""An SQS that refuses some calls: a proxy in front of moto's."""
+"""An SQS or DynamoDB that refuses some calls: a proxy in front of moto's server."""
 
+import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,12 +12,16 @@ SECONDS = 30
 
 
 @contextmanager
-def failing(endpoint: str, times: Mapping[str, int]) -> Iterator[str]:
-    """Answers 503 to the first calls of an operation, and passes on what comes after; yields its URL.
+def failing(
+    endpoint: str, times: Mapping[str, int], status: int = 503, code: str = "ServiceUnavailable"
+) -> Iterator[str]:
+    """Refuses the first calls of an operation, and passes on what comes after; yields its URL.
 
     Args:
-        endpoint: of the SQS behind it.
+        endpoint: of what is behind it.
         times: how many calls fail, by operation.
+        status: of the refusal.
+        code: of the refusal, as AWS names it.
     """
     left = dict(times)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -26,15 +32,19 @@ def failing(endpoint: str, times: Mapping[str, int]) -> Iterator[str]:
             operation = self.headers["X-Amz-Target"].partition(".")[2]
             if left.get(operation, 0) > 0:
                 left[operation] -= 1
-                self._answer(503, b"", "text/plain")
+                self._answer(status, json.dumps({"__type": code}).encode(), "application/x-amz-json-1.0")
                 return
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             request = urllib.request.Request(f"{endpoint}{self.path}", body, headers)  # noqa: S310
-            with opener.open(request, timeout=SECONDS) as answer:
+            try:
+                answer = opener.open(request, timeout=SECONDS)
+            except urllib.error.HTTPError as error:  # an answer too
+                answer = error
+            with answer:
                 self._answer(answer.status, answer.read(), answer.headers["Content-Type"])
 
-        def _answer(self, status: int, body: bytes, content_type: str) -> None:
-            self.send_response(status)
+        def _answer(self, code: int, body: bytes, content_type: str) -> None:
+            self.send_response(code)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
