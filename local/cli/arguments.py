@@ -5,10 +5,11 @@ import math
 import re
 
 _EXIT_CODES = """exit codes:
-  0  complete
-  1  the run failed, or the function did
-  2  the input or the options cannot be used
-  3  nobody answers at the URL, or the connection was lost for good
+  0    complete, or done as asked
+  1    the run failed or was cancelled, or the function failed
+  2    the input or the options cannot be used
+  3    nobody answers at the URL, there is no such run, or the connection was lost for good
+  130  left with Ctrl-C
 """
 _EXAMPLES = """examples:
   rill demo                        grade a sample call, section by section

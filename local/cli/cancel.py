@@ -20,6 +20,6 @@ def main(given: argparse.Namespace) -> int:
     if state == "cancelled":
         print(f"Run {given.run_id} is cancelled.")
         return 0
-    print(f"Run {given.run_id} ends at its next step on the way; what it has is kept.")
+    print(f"Run {given.run_id} is asked to end; it does so within seconds, and keeps what it has.")
     print(f"  {target.command('attach', given.run_id)}   shows it")
     return 0

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from local.cli.client import Ask, Client, Conflict, Dropped, NotFound
 from local.cli.problems import Problem, Unreachable
 from local.cli.render import Event, Renderer
+from local.cli.text import clean
 
 TERMINAL = frozenset({"complete", "cancelled", "error"})
 LONGEST_WAIT = 30.0
@@ -143,7 +144,7 @@ class Following:
         if number is not None:
             self._last = self._after = number
         if event.get("type") == "start" and not self.run_id:
-            self.run_id = str(event["run_id"])
+            self.run_id = clean(event["run_id"])
 
     async def document(self, ask: Ask) -> dict[str, Any]:
         """The answer to what may be asked twice; raises as `start` does."""

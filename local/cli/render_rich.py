@@ -13,7 +13,7 @@ from rich.text import Text
 
 from local.cli.render import Event, Lines, Shown
 from local.cli.rich_sections import COLOURS, rating_rows, section
-from local.cli.text import clean, closing, seconds
+from local.cli.text import clean, closing, seconds, title
 
 _MARKS = {"waiting": ("○", "dim"), "running": ("●", "cyan"), "done": ("✓", "green"), "failed": ("✗", "red")}
 
@@ -48,6 +48,7 @@ class RichRenderer:
             case "start":
                 self._labels = {step["step"]: clean(step["label"]) for step in event["steps"]}
                 self._states = dict.fromkeys(self._labels, "waiting")
+                self._print(Text(f"run {clean(event['run_id'])}", style="dim"))
             case "status":
                 self._say(event["message"])
             case "progress":
@@ -74,7 +75,7 @@ class RichRenderer:
 
     def _step(self, event: Event) -> None:
         step = event["step"]
-        label = self._labels.get(step, clean(step))
+        label = self._labels.get(step, title(step))
         match event["type"]:
             case "step_start":
                 self._labels.setdefault(step, clean(event["label"]))  # a run taken up has no start
@@ -96,12 +97,15 @@ class RichRenderer:
     def _rating(self, step: str, rating: Mapping[str, Any]) -> None:
         number = rating["line_number"]
         if number not in self._rated:
-            # Sections of other steps come in between.
-            if not self._among_ratings:
-                self._print(Text("\nLine ratings", style="bold"))
+            self._head_ratings()
             self._rated[number] = step
             self._print(rating_rows(rating, self._lines.text(number)))
             self._among_ratings = True
+
+    def _head_ratings(self) -> None:
+        # Sections of other steps come in between.
+        if not self._among_ratings:
+            self._print(Text("\nLine ratings", style="bold"))
 
     def _section(self, step: str, name: str, data: Any) -> None:
         self._shown.add(step, name)
@@ -115,6 +119,7 @@ class RichRenderer:
         for each, style in COLOURS.items():
             if counts[each]:
                 said.append(f"{counts[each]} {each.replace('_', ' ')}  ", style=style)
+        self._head_ratings()
         self._print(said)
 
     def _rest(self, result: Any) -> None:

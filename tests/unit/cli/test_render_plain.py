@@ -3,6 +3,8 @@
 import io
 from typing import Any
 
+import pytest
+
 from local.cli.render_plain import PlainRenderer, flat
 
 REQUEST = {
@@ -118,3 +120,42 @@ def test_section_and_text() -> None:
 
 def test_flat_value() -> None:
     assert list(flat("x", 3)) == ["x: 3"]
+
+
+def test_result_shows_what_was_not_shown_before_it() -> None:
+    rated = {"type": "section", "step": "lr", "section": "line_ratings", "data": [rating(1)]}
+    coaching = {"type": "section", "step": "c", "section": "coaching", "data": {"focus": "f"}}
+    reset = {"type": "reset", "step": "c", "attempt": 2, "reason": "r"}
+    chunk = {"type": "chunk", "step": "t", "content": "one"}
+    result = {"line_ratings": [rating(1), rating(2)], "coaching": {"focus": "g"}, "t": "one", "scores": 5}
+    end = {"type": "cancelled", "data": result, "duration": 0, "usage": USAGE, "cost_usd": 0}
+    closing = "0.0 s, 1,200 tokens in, 34 out, $0.0000"
+    assert shown(item(1), rated, coaching, reset, chunk, end) == [
+        "line 1: good: “Hi  [31mthere” (short)",
+        "line_ratings: 1 lines: 1 good",
+        "coaching.focus: f",
+        "step c: starts again, forget what it said: r",
+        "text: one",
+        "coaching.focus: g",
+        "scores: 5",
+        f"cancelled: {closing}",
+    ]
+    assert shown(item(1), {**end, "type": "complete", "data": {"line_ratings": [rating(1), rating(2)]}}) == [
+        "line 1: good: “Hi  [31mthere” (short)",
+        "line 2: good: “No” (short)",
+        "line_ratings: 2 lines: 2 good",
+        f"complete: {closing}",
+    ]
+
+
+def test_rating_of_a_line_whose_text_is_not_known() -> None:
+    data = rating(9)
+    assert shown({"type": "item", "step": "lr", "section": "line_ratings", "index": 0, "data": data}) == [
+        "line 9: good: short"
+    ]
+
+
+def test_note_about_the_connection_is_no_part_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    out = io.StringIO()
+    PlainRenderer(out, REQUEST).note("connection\x1b lost")
+    assert (out.getvalue(), capsys.readouterr()) == ("", ("", "connection  lost\n"))

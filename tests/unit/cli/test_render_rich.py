@@ -131,3 +131,49 @@ def test_ratings_stand_under_their_heading_again_after_another_section() -> None
     renderer.close()
     heads = [line for line in out.getvalue().split("\n") if line and not line.startswith(" ")]
     assert heads == ["Line ratings", "Coaching", "Line ratings"]
+
+
+def drawn(*events: dict[str, Any]) -> list[str]:
+    out = io.StringIO()
+    renderer = RichRenderer({}, Console(file=out, width=100, force_terminal=False))
+    for event in events:
+        renderer.event(event)
+    renderer.note("connection lost")
+    renderer.close()
+    return [line.rstrip() for line in out.getvalue().split("\n") if line.strip()]
+
+
+def test_run_that_was_taken_up_names_its_steps_and_shows_the_rest_of_the_result() -> None:
+    ratings = [RATING, {**RATING, "line_number": 2}]
+    result = {"line_ratings": ratings, "coaching": {"focus": "f"}}
+    lines = drawn(
+        {"type": "reset", "step": "line_ratings", "attempt": 2, "reason": "Again."},
+        {"type": "step_start", "step": "line_ratings", "label": "Ratings", "attempt": 2},
+        {"type": "item", "step": "line_ratings", "section": "line_ratings", "index": 0, "data": RATING},
+        {"type": "reset", "step": "line_ratings", "attempt": 3, "reason": "Again."},
+        {"type": "item", "step": "line_ratings", "section": "line_ratings", "index": 0, "data": RATING},
+        {"type": "section", "step": "c", "section": "coaching", "data": {"focus": "f"}},
+        {"type": "complete", "data": result, "duration": 1, "usage": USAGE, "cost_usd": 0},
+    )
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert heads == [
+        "Line ratings starts again: Again.",
+        "Line ratings",
+        "Ratings starts again: Again.",
+        "Line ratings",
+        "Coaching",
+        "Line ratings",
+        "✓ complete  0.0 s, 1 tokens in, 2 out, $0.0000",
+        "connection lost",
+    ]
+    numbers = [line.split()[0] for line in lines if "no question" in line]
+    assert numbers == ["1", "1", "2"]
+
+
+def test_count_of_the_ratings_stands_under_their_heading() -> None:
+    lines = drawn(
+        {"type": "item", "step": "lr", "section": "line_ratings", "index": 0, "data": RATING},
+        {"type": "section", "step": "c", "section": "coaching", "data": {"focus": "f"}},
+        {"type": "section", "step": "lr", "section": "line_ratings", "data": [RATING]},
+    )
+    assert lines[-3:] == ["Line ratings", "  1 missed opportunity", "connection lost"]
