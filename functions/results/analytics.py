@@ -8,16 +8,17 @@ from typing import Any, get_args
 
 from results.models import Effectiveness, Figures, MissedOpportunity, Place, Rep, Week
 from rill.stores.line_ratings import LineRatingRecord
-from rill.stores.runs import RunRecord
+from rill.stores.queries import RunSummary
 
 MAX_MISSED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A complete run with its line ratings."""
+    """A complete run: its scores, and how its lines were rated."""
 
-    run: RunRecord
+    run: RunSummary
+    scores: Mapping[str, float]
     ratings: Sequence[LineRatingRecord]
 
 
@@ -38,9 +39,8 @@ class _Sum:
 
     def add(self, graded: Graded) -> None:
         self.runs += 1
-        scores = scores_of(graded.run.result)
-        self.scored += bool(scores)
-        for name, value in scores.items():
+        self.scored += bool(graded.scores)
+        for name, value in graded.scores.items():
             self.scores[name].append(value)
         self.effectiveness.update(rating.effectiveness for rating in graded.ratings)
 

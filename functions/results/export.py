@@ -2,11 +2,10 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from results.analytics import scores_of
 from results.models import RunDetail
 
 MAX_RUNS = 1000
@@ -19,23 +18,21 @@ _NUMBERS = ("cost_usd", "line_ratings_count")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def rendered(format: Literal["jsonl", "csv"], runs: Sequence[RunDetail]) -> str:
-    """The runs in that format; every line ends with a line break."""
-    if format == "jsonl":
-        return "".join(f"{run.model_dump_json()}\n" for run in runs)
-    return _csv(runs)
+def line(run: RunDetail) -> str:
+    """The run as a line of JSON, with its line break."""
+    return f"{run.model_dump_json()}\n"
 
 
-def _csv(runs: Sequence[RunDetail]) -> str:
-    scores = [scores_of(run.result) for run in runs]
-    names = list(dict.fromkeys(name for of_run in scores for name in of_run))
+def table(runs: Sequence[tuple[RunDetail, Mapping[str, float]]]) -> str:
+    """The runs and their scores as CSV, with a line for the columns' names."""
+    names = list(dict.fromkeys(name for _, scores in runs for name in scores))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([*_COLUMNS, *_NUMBERS, *(f"score_{name}" for name in names)])
-    for run, of_run in zip(runs, scores, strict=True):
+    for run, scores in runs:
         row = [_cell(name, getattr(run, name)) for name in _COLUMNS]
         row += [getattr(run, name) for name in _NUMBERS]
-        writer.writerow([*row, *(of_run.get(name) for name in names)])
+        writer.writerow([*row, *(scores.get(name) for name in names)])
     return text.getvalue()
 
 

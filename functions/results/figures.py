@@ -6,15 +6,14 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from results.analytics import Graded, by_rep, by_week, in_all, missed
+from results.analytics import Graded, by_rep, by_week, in_all, missed, scores_of
 from results.models import Analytics
 from results.periods import period
-from results.reading import collect, each, with_results
+from results.reading import collect, each
 from results.responses import documented, tagged
 from results.runs import From, To, WorkflowName
 from results.stores import Stores
-from rill.stores.queries import RunFilter
-from rill.stores.runs import RunRecord
+from rill.stores.queries import RunFilter, RunSummary
 
 MAX_RUNS = 500
 """Each run takes two more reads: its result and its line ratings."""
@@ -24,8 +23,11 @@ def routes(stores: Stores) -> APIRouter:
     """The route `/analytics`."""
     router = APIRouter(tags=["analytics"])
 
-    async def graded_run(run: RunRecord) -> Graded:
-        return Graded(run, await stores.ratings.of_run(run.session_id, run.run_id))
+    async def graded_run(run: RunSummary) -> Graded:
+        # Of the result, which may be large, only the scores are kept: there may be hundreds of runs.
+        record = await stores.runs.get(run.run_id)
+        ratings = await stores.ratings.of_run(run.session_id, run.run_id)
+        return Graded(run, scores_of(None if record is None else record.result), ratings)
 
     @router.get(
         "/analytics",
@@ -47,7 +49,7 @@ def routes(stores: Stores) -> APIRouter:
             workflow=workflow, state="complete", rep=rep, from_ms=within.from_ms, to_ms=within.to_ms
         )
         found, more = await collect(stores.runs, wanted, MAX_RUNS)
-        graded = await each(graded_run, await with_results(stores.runs, found))
+        graded = await each(graded_run, found)
         answer = Analytics(
             workflow=workflow,
             rep=rep,

@@ -1,7 +1,7 @@
 """Reading many runs, and what belongs to each, a few at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from rill.stores.queries import MAX_EVALUATED as PAGE_EVALUATED
@@ -44,7 +44,12 @@ async def each(function: Callable[[A], Awaitable[B]], items: Sequence[A]) -> lis
     return await asyncio.gather(*map(one, items))
 
 
-async def with_results(runs: RunQueryStore, found: Sequence[RunSummary]) -> list[RunRecord]:
-    """The runs with their results; those that have gone meanwhile are left out."""
-    records = await each(lambda run: runs.get(run.run_id), found)
-    return [record for record in records if record is not None]
+async def with_results(runs: RunQueryStore, found: Sequence[RunSummary]) -> AsyncIterator[RunRecord]:
+    """The runs with their results, in their order; those that have gone meanwhile are left out.
+
+    Results may be large: who keeps only what is needed of each has few of them in memory at a time.
+    """
+    for at in range(0, len(found), AT_ONCE):
+        for record in await each(lambda run: runs.get(run.run_id), found[at : at + AT_ONCE]):
+            if record is not None:
+                yield record

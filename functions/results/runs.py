@@ -1,6 +1,7 @@
 """Runs: lists, one with its result, and exports."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
@@ -9,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from results import cursors
-from results.export import CONTENT_TYPES, MAX_RUNS, rendered
+from results.analytics import scores_of
+from results.export import CONTENT_TYPES, MAX_RUNS, line, table
 from results.models import Run, RunDetail, RunPage, State
 from results.periods import period
 from results.reading import MAX_EVALUATED, collect, with_results
-from results.responses import check_size, documented, sent, tagged, unchanged
+from results.responses import MAX_ANSWER_BYTES, check_size, documented, sent, tagged, unchanged
 from results.sessions import CursorParameter, Limit
 from results.stores import Stores
 from rill.errors import BadRequest, NotFound
@@ -26,6 +28,8 @@ From = Annotated[
     str | None, Query(alias="from", description="First date or time, ISO 8601, in UTC by default.")
 ]
 To = Annotated[str | None, Query(description="Last date (all of it), or the time at which the period ends.")]
+
+_NARROW = "narrow `from` and `to`"
 
 
 def routes(stores: Stores) -> APIRouter:
@@ -83,10 +87,11 @@ def routes(stores: Stores) -> APIRouter:
         found, more = await collect(stores.runs, wanted, MAX_RUNS)
         if more:
             message = f"An export takes at most {MAX_RUNS} runs, of {MAX_EVALUATED} in the period"
-            raise BadRequest(f"{message}; narrow `from` and `to`.")
-        records = await with_results(stores.runs, list(reversed(found)))
-        body = rendered(format, [detail(record) for record in records]).encode()
-        check_size(body, "narrow `from` and `to`")
+            raise BadRequest(f"{message}; {_NARROW}.")
+        records = with_results(stores.runs, list(reversed(found)))
+        text = await (_table(records) if format == "csv" else _lines(records))
+        body = text.encode()
+        check_size(body, _NARROW)
         headers = {
             "Content-Disposition": f'attachment; filename="runs.{format}"',
             "Cache-Control": "no-store",
@@ -115,6 +120,23 @@ def routes(stores: Stores) -> APIRouter:
         return sent(body, _tag(record), hint="its workflow's own address streams it")
 
     return router
+
+
+async def _table(records: AsyncIterator[RunRecord]) -> str:
+    return table(
+        [(detail(replace(record, result=None)), scores_of(record.result)) async for record in records]
+    )
+
+
+async def _lines(records: AsyncIterator[RunRecord]) -> str:
+    lines: list[str] = []
+    size = 0
+    async for record in records:
+        lines.append(line(detail(record)))
+        size += len(lines[-1])
+        if size > MAX_ANSWER_BYTES:
+            break  # it is too large to send, and what is still to come need not be read to know
+    return "".join(lines)
 
 
 def detail(record: RunRecord) -> RunDetail:

@@ -100,7 +100,9 @@ async def test_pages_are_full_although_a_filter_drops_nearly_all(api: Api) -> No
     assert found == [["r-0600", "r-0500", "r-0400"], ["r-0300", "r-0200", "r-0100"], ["r-0000"]]
 
 
-async def test_a_page_ends_after_so_much_work_and_the_next_goes_on(api: Api) -> None:
+async def test_a_page_ends_after_so_much_work_and_the_next_goes_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await api.keep_all(
         [
             run(f"r-{number:04d}", START + number, state="failed" if number < 3 else "complete")
@@ -109,6 +111,11 @@ async def test_a_page_ends_after_so_much_work_and_the_next_goes_on(api: Api) -> 
     )
     found = await pages(api, workflow="grading", state="failed", limit=2)
     assert found == [[], ["r-0002", "r-0001"], ["r-0000"]]
+    assert (await api.get("/runs/export", state="failed")).text.count("\n") == 3
+    monkeypatch.setattr("results.reading._PAGES", 1)
+    assert (await api.get("/runs/export", state="failed")).status_code == 400
+    figures = (await api.get("/analytics", rep="nobody")).json()
+    assert (figures["runs"], figures["limited"]) == (0, True)
 
 
 async def test_runs_of_one_moment_are_all_listed(api: Api) -> None:
@@ -225,3 +232,25 @@ async def test_exports(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert over.status_code == 400
     assert over.json()["message"].startswith("An export takes at most 2 runs")
     assert (await api.get("/runs/export", to="2026-02-03")).status_code == 200
+
+
+async def test_an_export_too_large_to_send_ends_reading_early(api: Api) -> None:
+    result = {"scores": {"overall": 1}, "text": "x" * 300_000}
+    await api.keep_all([run(f"r-{number:02d}", START + number, result=result) for number in range(40)])
+    over = await api.get("/runs/export")
+    assert over.status_code == 400
+    assert over.json()["message"].endswith("6000000 bytes; narrow `from` and `to`.")
+    # Twenty of them and a bit are over 6 MB; eight are read at a time.
+    assert api.dynamo.calls.count(("Runs", "GetItem")) == 24
+    table = await api.get("/runs/export", format="csv")
+    assert len(table.text.splitlines()) == 41
+
+
+async def test_a_run_too_large_to_send_says_where_it_is(api: Api) -> None:
+    runs = RunStore(Dynamo(), "Runs")
+    begun = run("r-1", START, state="running", ended_at=None, result=None, owner="me")
+    await runs.begin(begun)
+    await runs.finish(replace(begun, state="complete", result={"text": "x" * 6_000_000}))
+    answer = await api.get("/runs/r-1")
+    assert answer.status_code == 400
+    assert answer.json()["message"].endswith("bytes; its workflow's own address streams it.")

@@ -255,3 +255,24 @@ async def test_a_write_whose_answer_was_lost_counts(api: Api) -> None:
     async with Api(_AnswerLost()) as writer:
         assert (await writer.post("/sessions", new())).status_code == 201
     assert (await api.get("/sessions/s-1")).json()["transcript"] == transcript()
+
+
+async def test_a_session_whose_parts_are_missing_is_an_error(api: Api, client: Any) -> None:
+    await api.post("/sessions", new())
+    [part] = [
+        item
+        for item in client.scan(TableName="Sessions", ConsistentRead=True)["Items"]
+        if item["sk"]["S"].startswith("PART#")
+    ]
+    client.delete_item(TableName="Sessions", Key={name: part[name] for name in ("session_id", "sk")})
+    answer = await api.get("/sessions/s-1")
+    assert (answer.status_code, answer.json()["message"]) == (502, "The database could not be reached.")
+
+
+async def test_what_dead_writers_left_goes_with_the_session(api: Api, client: Any) -> None:
+    await api.post("/sessions", new())
+    left = {"session_id": {"S": "s-1"}, "sk": {"S": "PART#0000000000010123456789ab#0001"}, "text": {"S": "x"}}
+    client.put_item(TableName="Sessions", Item=left)
+    assert (await api.get("/sessions/s-1")).json()["transcript"] == transcript()
+    assert (await api.request("DELETE", "/sessions/s-1")).status_code == 204
+    assert stored(client) == []

@@ -1,5 +1,6 @@
 """Figures over graded runs, against sums done by hand."""
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from results.analytics import Graded, by_rep, by_week, in_all, missed, scores_of
 from results.models import Effectiveness, Figures, MissedOpportunity, Place
 
 from rill.stores.line_ratings import LineRatingRecord
+from rill.stores.queries import RunSummary
 from tests.support.results import rating, run
 
 HOUR = 3600 * 1000
@@ -15,7 +17,9 @@ NO_LINES: dict[Effectiveness, int] = {"excellent": 0, "good": 0, "poor": 0, "mis
 
 
 def graded(name: str, at: int, *ratings: LineRatingRecord, **changes: Any) -> Graded:
-    return Graded(run(name, at, **changes), ratings)
+    record = run(name, at, **changes)
+    known = {one.name: getattr(record, one.name) for one in fields(RunSummary)}
+    return Graded(RunSummary(**known), scores_of(record.result), ratings)
 
 
 def scored(**scores: Any) -> dict[str, Any]:
