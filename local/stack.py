@@ -28,6 +28,7 @@ from local.provider import Provider
 from local.queues.client import QueueProblem
 from local.queues.making import make_queues
 from local.queues.mapping import EventSourceMapping
+from local.queues.waiting import RUNS, send_again
 from local.queues.wiring import queues_of_functions, with_queues, works_for
 from local.tables import CREDENTIALS, LocalDynamoDB, make_tables
 
@@ -157,6 +158,7 @@ class Stack:
         self.variables = {**CREDENTIALS, _ENDPOINT: endpoint, **self._provider.variables}
         if self._template.queues:
             await self._start_queues()
+            await self._send_again()
         if self._provider.scripted:
             model = ScriptedModel(pace=self._pace, faults=self._faults)
             # The model alone keeps every prompt, for tests; a stack runs for days.
@@ -192,6 +194,17 @@ class Stack:
         except QueueProblem as problem:
             raise StackError(str(problem)) from problem
         self.variables[_SQS_ENDPOINT] = endpoint
+
+    async def _send_again(self) -> None:
+        """Give the runs that a kept database has waiting to a queue that is new."""
+        if self._sqs is None or not self._dynamodb_data or RUNS not in self._template.tables:
+            return
+        urls = queues_of_functions(self._template, self.queues)
+        endpoint = self.variables[_ENDPOINT]
+        try:
+            await asyncio.to_thread(send_again, endpoint, self._sqs.url, urls)
+        except QueueProblem as problem:
+            raise StackError(str(problem)) from problem
 
     def log_path(self, name: str) -> Path:
         return self._state / "logs" / f"{name}.log"

@@ -26,17 +26,12 @@ class TablesError(Exception):
     """DynamoDB did not start, or did not take a table."""
 
 
-def make_tables(template: Template, endpoint: str) -> list[str]:
-    """Make the template's tables where they are not there yet; returns the names of the new ones.
-
-    Raises:
-        TablesError: the endpoint does not answer, refuses a table, or has one with other keys or indexes.
-    """
+def dynamodb(endpoint: str) -> Any:
+    """A client of the DynamoDB at `endpoint`, with credentials that are worth nothing elsewhere."""
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
 
-    client: Any = boto3.client(
+    return boto3.client(
         "dynamodb",
         endpoint_url=endpoint,
         region_name=REGION,
@@ -44,6 +39,17 @@ def make_tables(template: Template, endpoint: str) -> list[str]:
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         config=Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 1}, proxies={}),
     )
+
+
+def make_tables(template: Template, endpoint: str) -> list[str]:
+    """Make the template's tables where they are not there yet; returns the names of the new ones.
+
+    Raises:
+        TablesError: the endpoint does not answer, refuses a table, or has one with other keys or indexes.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = dynamodb(endpoint)
     made = []
     try:
         for name, arguments in template.tables.items():

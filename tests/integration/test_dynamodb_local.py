@@ -16,8 +16,10 @@ import pytest
 from local import dynamodb_local as built
 from local.functions.template import read
 from local.provider import Provider
+from local.queues.client import local
 from local.stack import ROOT, Stack, StackError, run
 from local.tables import TablesError
+from rill.stores.run_records import RunRecord, State, to_item
 from tests.support.dynamodb_local import dynamodb_local
 
 pytestmark = [
@@ -47,6 +49,30 @@ def key() -> dict[str, Any]:
 
 def stack(tmp_path: Path) -> Stack:
     return Stack(TEMPLATE, SCRIPTED, only="", state=tmp_path, dynamodb_data=tmp_path / "data")
+
+
+def meta(run_id: str, state: State) -> dict[str, Any]:
+    return to_item(
+        RunRecord(
+            run_id=run_id,
+            session_id="s",
+            workflow="grading",
+            request_id="q",
+            mode="multi",
+            state=state,
+            created_at=1_700_000_000_000,
+        )
+    )
+
+
+def texts(running: Stack) -> list[str]:
+    """The messages in the queue of grading."""
+    sqs = local(running.variables["AWS_ENDPOINT_URL_SQS"])
+    try:
+        found = sqs.receive_message(QueueUrl=running.queues["GradingQueue"], MaxNumberOfMessages=10)
+        return [message["Body"] for message in found.get("Messages", [])]
+    finally:
+        sqs.close()
 
 
 async def test_data_is_there_after_the_next_start(tmp_path: Path) -> None:
@@ -115,6 +141,22 @@ async def test_queues_are_elsewhere(tmp_path: Path) -> None:
     async with Stack(whole, SCRIPTED, only="", state=tmp_path, dynamodb_data=data) as started:
         assert sorted(started.queues) == sorted(whole.queues)
         assert started.variables["AWS_ENDPOINT_URL_SQS"] != started.variables["AWS_ENDPOINT_URL_DYNAMODB"]
+
+
+async def test_runs_that_wait_are_in_the_new_queue(tmp_path: Path) -> None:
+    whole = read(ROOT / "template.yaml")
+
+    def started() -> Stack:
+        return Stack(whole, SCRIPTED, only="", state=tmp_path, dynamodb_data=tmp_path / "data")
+
+    async with started() as first:
+        put = client(first.variables["AWS_ENDPOINT_URL_DYNAMODB"]).put_item
+        put(TableName="RunsTable", Item=meta("waits", "queued"))
+        put(TableName="RunsTable", Item=meta("done", "complete"))
+        assert texts(first) == []
+    for _ in range(2):  # nobody works here, so it waits on
+        async with started() as later:
+            assert texts(later) == ['{"version": 1, "run_id": "waits"}']
 
 
 async def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,9 @@ from local.queues.client import QueueProblem, local
 from local.queues.making import make_queues
 from local.queues.redrive import Queues as Pair
 from local.queues.redrive import find, redrive
+from local.queues.waiting import send_again
 from local.stack import Stack, StackError
+from local.tables import dynamodb
 from rill.queue import Queue, QueueError
 from tests.support.dynamodb import moto_server
 from tests.support.queues.fifo import Fifo
@@ -282,3 +284,33 @@ async def test_an_sqs_that_does_not_answer_is_a_sentence(
     with pytest.raises(StackError, match=r"SQS at http://127\.0\.0\.1:9: Could not connect"):
         async with stack(tmp_path, "sender", "worker"):
             pass
+
+
+def test_runs_that_wait_are_sent_again(queues: Queues) -> None:
+    client = dynamodb(queues.endpoint)
+    client.create_table(
+        TableName="RunsTable",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("run_id", "sk")],
+        KeySchema=[
+            {"AttributeName": "run_id", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    items = [
+        ("one", "META", "queued", "jobs"),
+        ("two", "META", "queued", "jobs"),
+        ("three", "META", "running", "jobs"),
+        ("four", "META", "queued", "other"),
+        ("five", "REQUEST", "queued", "jobs"),
+    ]
+    for item in items:
+        named = zip(("run_id", "sk", "state", "workflow"), item, strict=True)
+        client.put_item(TableName="RunsTable", Item={name: {"S": value} for name, value in named})
+    sent = send_again(queues.endpoint, queues.endpoint, {"jobs": queues.urls[JOBS]})
+    assert sorted(sent) == ["one", "two"]
+    assert texts(queues.receive(JOBS)) == [ONE, TWO]
+    client.delete_table(TableName="RunsTable")
+    with pytest.raises(QueueProblem, match=r"the runs that wait: .*ResourceNotFound"):
+        send_again(queues.endpoint, queues.endpoint, {})
+    client.close()
