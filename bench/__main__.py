@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import cast
 
 from bench import report
+from bench.heard import AnswerError
 from bench.places import BENCH, TOOLS, MissingError, machine
 
-PARTS = ("sections",)
+PARTS = ("sections", "delta", "startup")
 """In the order of the report; each is a module of `bench.figures` with `measure(quick=…)`."""
 
 Measure = Callable[..., report.Part | Awaitable[report.Part]]
@@ -46,7 +47,7 @@ def _measure(name: str, *, quick: bool) -> bool:
     try:
         result = measure(quick=quick)
         part = asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
-    except MissingError as error:
+    except (MissingError, AnswerError, TimeoutError, OSError) as error:
         print(f"{name} could not be measured: {error}", file=sys.stderr)
         return False
     part = replace(part, measured_on=datetime.datetime.now(datetime.UTC).date().isoformat())

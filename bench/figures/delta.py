@@ -1,0 +1,112 @@
+"""What a delta costs: CPU time of the whole serving process, model bytes in to events out."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+from bench.answer import answer, request
+from bench.heard import AnswerError
+from bench.peers_list import FLOOR, SSE_STARLETTE, STRUCTURED, TEXT, versions_of
+from bench.places import MissingError
+from bench.report import Figure, Part
+from bench.serving import Peer, Server, body, cost, grading, model, rill, serve, services, text_function
+from bench.stats import interleave_async
+
+RILL, DELTAS = "rill", 4390
+
+QUICK_ROUNDS = 2
+SLOW = 180.0
+"""µs a delta from which on a quick benchmark takes the first run for the figure: it has no time for more."""
+
+
+async def measure(*, quick: bool) -> Part:
+    """Structured answers and plain text."""
+    rounds = QUICK_ROUNDS if quick else 9
+    missing: dict[str, str] = {}
+    structured, text = await _all(rounds, missing)
+    return Part(
+        name="delta",
+        title="CPU of a delta",
+        method=(
+            f"A 16 KB grading in {DELTAS:,} deltas, sent at full speed; CPU time of the serving process over"
+            f" a whole run, by its deltas, after a first run that loads things. {rounds} rounds. Rill's runs"
+            " are logged to DynamoDB as they are in production; the peers keep nothing."
+        ),
+        figures=[
+            _figure("CPU of a delta, structured", structured, STRUCTURED, 0.12),
+            _figure("CPU of a delta, text", text, TEXT, 0.10),
+            _figure("CPU of a delta, text, beside sse-starlette", text, [SSE_STARLETTE], None),
+        ],
+        missing=missing,
+        versions=versions_of(*STRUCTURED, *TEXT, SSE_STARLETTE),
+        quick=quick,
+    )
+
+
+def _figure(name: str, values: Mapping[str, float], peers: Sequence[Peer], reach: float | None) -> Figure:
+    return Figure(
+        name=name,
+        unit="µs per delta",
+        rill=values.get(RILL),
+        floor=values.get(FLOOR.name),
+        peers={peer.name: values.get(peer.name) for peer in peers},
+        reach=reach,
+        note="the floor is a socket, jiter, and an event out for each delta" if FLOOR.name in values else "",
+    )
+
+
+async def _all(rounds: int, missing: dict[str, str]) -> tuple[dict[str, float], dict[str, float]]:
+    async with AsyncExitStack() as stack:
+        around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
+        url = source.url()
+        graded = json.dumps(request(answer().lines)).encode()
+        asked = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
+        floor = await stack.enter_async_context(serve(FLOOR, url))
+        structured: dict[str, tuple[Server, bytes]] = {
+            RILL: (await stack.enter_async_context(rill(grading(), around, url)), graded),
+            FLOOR.name: (floor, body("text")),
+        }
+        text: dict[str, tuple[Server, bytes]] = {
+            RILL: (await stack.enter_async_context(rill(text_function(), around, url)), asked),
+            FLOOR.name: (floor, body("text")),
+        }
+        for peers, mode, into in (
+            (STRUCTURED, "structured", structured),
+            ((*TEXT, SSE_STARLETTE), "text", text),
+        ):
+            for peer in peers:
+                try:
+                    into[peer.name] = (await stack.enter_async_context(serve(peer, url, around)), body(mode))
+                except MissingError as error:
+                    missing[peer.name] = str(error)
+        found = [await _rounds(servers, rounds, missing) for servers in (structured, text)]
+        return found[0], found[1]
+
+
+async def _rounds(
+    servers: Mapping[str, tuple[Server, bytes]], rounds: int, missing: dict[str, str]
+) -> dict[str, float]:
+    """CPU µs of a delta by server; who fails at first is missing."""
+
+    def of(server: Server, given: bytes) -> Callable[[], Awaitable[dict[str, float]]]:
+        async def run() -> dict[str, float]:
+            return {"cpu": await cost(server, given) / DELTAS * 1e6}
+
+        return run
+
+    measures, slow = {}, {}
+    for name, served in servers.items():
+        measure = of(*served)
+        try:
+            first = (await measure())["cpu"]
+        except (AnswerError, OSError) as error:
+            if name == RILL:
+                raise
+            missing[name] = str(error)
+            continue
+        if rounds <= QUICK_ROUNDS and first > SLOW:
+            slow[name] = first
+        else:
+            measures[name] = measure
+    medians = await interleave_async(measures, rounds)
+    return {**slow, **{name: found["cpu"] for name, found in medians.items()}}
