@@ -202,7 +202,13 @@ async def test_handoffs_of_a_run_that_waits_are_followed_for_longer_than_drops()
 
 async def test_numbers_skip_after_a_crash_and_parts_are_forgotten() -> None:
     reset = {"type": "reset", "step": "lr", "attempt": 2, "reason": "This step runs again."}
-    again = [{"type": "status", "message": "The run goes on…"}, reset, *EVENTS[1:3], EVENTS[4], COMPLETE]
+    again: list[dict[str, Any]] = [
+        {"type": "status", "message": "The run goes on…"},
+        reset,
+        *EVENTS[1:3],
+        EVENTS[4],
+        COMPLETE,
+    ]
     later = [frame(number, event) for number, event in enumerate(again, 10_001)]
     shown, end = await follow(
         in_turn(Reply(stream(FRAMES[:3])), Reply(stream(later[:2])), Reply(stream(later[2:])))

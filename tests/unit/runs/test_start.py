@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rill import runs
+from rill import follow, runs
 from rill.conformance import check, check_order
 from rill.pipeline import Execution
 from rill.stores.runs import now_ms
@@ -40,6 +40,19 @@ async def test_a_repeated_start_joins_a_run_that_is_on() -> None:
     assert view((await again).body) == view((await running).body)
     assert (await waiting).json()["data"] == RESULT
     assert (await waiting).headers["x-run-id"] == run_id
+
+
+async def test_a_start_that_left_no_run_behind_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process died between the key and the run."""
+    monkeypatch.setattr(follow, "BEGIN_SECONDS", 0.1)
+    document = Document()
+    app = document.app()
+    first = await post(app, headers=KEY)
+    run_id = first.headers["x-run-id"]
+    del document.memory.runs[run_id]
+    again = await post(app, headers=KEY)
+    assert again.headers["x-run-id"] == run_id
+    assert check(again.body).terminal.data == RESULT
 
 
 async def test_another_body_under_the_same_key_is_refused() -> None:

@@ -311,9 +311,11 @@ class Run(Generic[C]):
     async def _overtaken(self) -> list[Event]:
         """Somebody else has ended the run, or was told to cancel it before it began."""
         assert self.store is not None  # noqa: S101 - only a store overtakes
-        if await self.store.get(self.record.run_id) is None:
-            return await self._cancelled()
-        return await self._handed_over(_LeaseLost())
+        try:
+            began = await self.store.get(self.record.run_id) is not None
+        except RillError:
+            began = True
+        return await self._handed_over(_LeaseLost()) if began else await self._cancelled()
 
     async def _cancelled(self) -> list[Event]:
         data = {**self._before, **self._parts.data}

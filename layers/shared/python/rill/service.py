@@ -96,19 +96,27 @@ class Service(Generic[R]):
             more = f" ({error.error_count() - 5} more)" if error.error_count() > 5 else ""
             raise BadRequest("; ".join(sentences) + more) from error
 
-    async def known(self, key: str | None, body: bytes, run_id: str) -> str | None:
-        """The run that this `Idempotency-Key` has started before, or None.
+    async def known(self, key: str | None, body: bytes, run_id: str) -> tuple[str, bool]:
+        """The run that this `Idempotency-Key` stands for, and whether it was started before.
+
+        Where the process that was to start it died before it could, it is started now, under its own id.
 
         Raises:
             Conflict: the key was used with another request.
             BadRequest: it is no usable key.
         """
         if key is None or self.definition.idempotency is None:
-            return None
+            return run_id, False
         if not 0 < len(key) <= 256 or not key.isprintable():
             raise BadRequest("The Idempotency-Key has to be 1 to 256 printable characters.")
         found = await self.definition.idempotency.remember(self.definition.name, key, body, run_id)
-        return None if found == run_id else found
+        if found == run_id:
+            return run_id, False
+        try:
+            await self.follower.find(found)
+        except NotFound:
+            return found, False
+        return found, True
 
     def start(self, request: R, body: bytes, run_id: str, invocation: Invocation) -> Run[Any]:
         """A run that is not started yet."""

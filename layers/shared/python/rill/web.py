@@ -71,27 +71,26 @@ class _Routes:
         service, invocation = self._service, _invocation(request)
         body = await _body(request)
         asked = service.validate(body)
-        run_id = new_run_id()
-        known = await service.known(request.headers.get("idempotency-key"), body, run_id)
-        headers = {"X-Request-Id": invocation.request_id, "X-Run-Id": known or run_id}
+        key = request.headers.get("idempotency-key")
+        run_id, known = await service.known(key, body, new_run_id())
+        headers = {"X-Request-Id": invocation.request_id, "X-Run-Id": run_id}
         if _prefers_async(request):
             return await self._queued(asked, body, known, headers, invocation)
-        if known is not None:
-            return await self._known(request, known, headers, invocation)
+        if known:
+            return await self._known(request, run_id, headers, invocation)
         run = service.start(asked, body, run_id, invocation)
         if _wants_stream(request):
             return _stream(run.frames(), headers)
         return await _whole(run, headers)
 
     async def _queued(
-        self, asked: Any, body: bytes, known: str | None, headers: dict[str, str], invocation: Invocation
+        self, asked: Any, body: bytes, known: bool, headers: dict[str, str], invocation: Invocation
     ) -> Response:
         run_id = headers["X-Run-Id"]
-        state = "queued"
-        if known is None:
-            await self._service.enqueue(asked, body, run_id, invocation)
-        else:
+        if known:
             state = (await self._service.follower.find(run_id)).state
+        else:
+            state = (await self._service.enqueue(asked, body, run_id, invocation)).state
         headers |= {"Preference-Applied": "respond-async", "Location": f"/runs/{run_id}"}
         return JSONResponse({"run_id": run_id, "state": state}, status_code=202, headers=headers)
 
@@ -100,7 +99,6 @@ class _Routes:
     ) -> Response:
         """A repeated start: the same run, from its beginning."""
         follower = self._service.follower
-        await follower.find(run_id)
         frames = follower.frames(run_id, 0, invocation.deadline_ms)
         if _wants_stream(request):
             return _stream(frames, headers)
