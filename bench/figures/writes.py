@@ -1,0 +1,87 @@
+"""What a run writes to DynamoDB, beside a log that writes every event by itself."""
+
+import json
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from bench.counting import CountingProxy, Counts, units
+from bench.figures.grading import PACE, call
+from bench.heard import Heard
+from bench.report import Figure, Part
+from bench.serving import RillServer, grading, model, rill, services, template, text_function
+from local.model.serving import ScriptedModel
+
+ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
+USD_PER_MILLION = 0.625
+PRICED = (
+    "on-demand writes in us-east-1 at 0.625 USD per million units, the price since 1 November 2024"
+    " (https://aws.amazon.com/dynamodb/pricing/on-demand/)"
+)
+EACH = "one write per event"
+
+
+async def measure(*, quick: bool) -> Part:
+    """A grading and a text, both at the pace of a real model: batches are by time."""
+    deltas = 500 if quick else 4390
+    async with AsyncExitStack() as stack:
+        around = await stack.enter_async_context(services())
+        proxy = await stack.enter_async_context(CountingProxy(around[ENDPOINT], template().tables))
+        through = {**around, ENDPOINT: proxy.url}
+        source = await stack.enter_async_context(model())
+        scripted = stack.enter_context(ScriptedModel(pace=PACE))
+        url = source.url(pace=PACE, deltas=deltas)
+        text = await stack.enter_async_context(rill(text_function(), through, url))
+        graded = await stack.enter_async_context(rill(grading(), through, scripted.openai_base_url))
+        question = {"session_id": "bench", "question": "Grade this call."}
+        request = {"session_id": "bench", "transcript": call(), "mode": "multi"}
+        figures = [
+            *_figures(f"text of {deltas:,} deltas", *await _run(text, question, proxy), reach=1 / 20),
+            *_figures("grading of 47 lines", *await _run(graded, request, proxy), reach=1 / 20),
+        ]
+    return Part(
+        name="writes",
+        title="DynamoDB writes of a run",
+        method=(
+            f"Calls and write units that pass through a counting proxy, at {PACE:g} tokens a second, with the"
+            " units of the indexes, and those of transactions counted twice as they are billed. The peer is"
+            f" arithmetic: a put of each event of the same stream. Cost: {PRICED}."
+        ),
+        figures=figures,
+        quick=quick,
+    )
+
+
+async def _run(server: RillServer, given: Mapping[str, object], proxy: CountingProxy) -> tuple[Heard, Counts]:
+    body = json.dumps(given).encode()
+    (await server.run(body)).check()
+    proxy.take()
+    heard = (await server.run(body)).check()
+    return heard, proxy.take()
+
+
+def _figures(what: str, heard: Heard, counts: Counts, *, reach: float) -> list[Figure]:
+    events = [event for event in heard.body.split(b"\n\n") if b"data: " in event]
+    each = sum(units(len(event)) for event in events)
+    calls = ", ".join(f"{name} {count}" for name, count in sorted(counts.calls.items()))
+    return [
+        Figure(
+            name=f"DynamoDB write calls, {what}",
+            unit="calls a run",
+            rill=counts.writes,
+            peers={EACH: len(events)},
+            reach=reach,
+            note=f"all calls of the run: {calls}",
+        ),
+        Figure(
+            name=f"DynamoDB write units, {what}",
+            unit="units a run",
+            rill=counts.write_units,
+            peers={EACH: each},
+        ),
+        Figure(
+            name=f"DynamoDB cost of 1,000 runs, {what}",
+            unit="USD",
+            rill=counts.write_units * USD_PER_MILLION / 1000,
+            peers={EACH: each * USD_PER_MILLION / 1000},
+        ),
+    ]
