@@ -1,0 +1,92 @@
+"""What a delta loses between the model and the client at a model's real pace."""
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
+
+from bench.heard import AnswerError, Heard, ask
+from bench.peers_list import FASTAPI, FLOOR, SSE_STARLETTE, versions_of
+from bench.places import MissingError
+from bench.report import Figure, Part
+from bench.serving import Server, body, model, rill, serve, services, text_function
+from bench.stats import interleave_async, percentile
+
+PACE = 100.0
+RILL, DIRECT = "rill", "direct"
+PEERS = (FASTAPI, SSE_STARLETTE)
+
+
+async def measure(*, quick: bool) -> Part:
+    """p50 and p99 of the time that each server adds."""
+    rounds, deltas = (2, 120) if quick else (15, 300)
+    missing: dict[str, str] = {}
+    found = await _all(rounds, deltas, missing)
+    direct = found.pop(DIRECT)
+    added = {
+        name: {what: value - direct[what] for what, value in values.items()} for name, values in found.items()
+    }
+    figures = [
+        Figure(
+            name=f"latency added to a delta at 100 tokens/s, {what}",
+            unit="µs",
+            rill=added[RILL][what],
+            floor=added.get(FLOOR.name, {}).get(what),
+            peers={peer.name: added.get(peer.name, {}).get(what) for peer in PEERS},
+            reach=0.4,
+            note=f"reading the model directly takes {direct[what]:.0f} µs, which is taken off",
+        )
+        for what in ("p50", "p99")
+    ]
+    return Part(
+        name="latency",
+        title="Latency added to a delta",
+        method=(
+            f"Every delta says when the model sent it; {deltas} of them in a round at {PACE:g} a second, the"
+            f" servers one after the other. The percentiles of each round, of these the median of {rounds}"
+            " rounds, less the same of a client that reads the model directly. Rill's events are logged to"
+            " DynamoDB meanwhile."
+        ),
+        figures=figures,
+        missing=missing,
+        versions=versions_of(*PEERS),
+        quick=quick,
+    )
+
+
+async def _all(rounds: int, deltas: int, missing: dict[str, str]) -> dict[str, dict[str, float]]:
+    async with AsyncExitStack() as stack:
+        around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
+        url = source.url(pace=PACE, deltas=deltas, stamps=1)
+        path = f"{urlsplit(url).path}/chat/completions"
+        question = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
+
+        def of(server: Server, given: bytes) -> Callable[[], Awaitable[dict[str, float]]]:
+            async def run() -> dict[str, float]:
+                return _percentiles((await server.run(given)).check(), deltas)
+
+            return run
+
+        async def direct() -> dict[str, float]:
+            return _percentiles(await ask("127.0.0.1", source.port, path, b"{}"), deltas)
+
+        ours = await stack.enter_async_context(rill(text_function(), around, url))
+        measures = {DIRECT: direct, RILL: of(ours, question)}
+        for peer in (FLOOR, *PEERS):
+            try:
+                server = await stack.enter_async_context(serve(peer, url, around))
+            except MissingError as error:
+                missing[peer.name] = str(error)
+            else:
+                measures[peer.name] = of(server, body("text"))
+        for run in measures.values():
+            await run()
+        return await interleave_async(measures, rounds)
+
+
+def _percentiles(heard: Heard, deltas: int) -> dict[str, float]:
+    delays = heard.delays()
+    if len(delays) < deltas:
+        raise AnswerError(f"{len(delays)} of {deltas} deltas came")
+    # Rill's last event has the whole text once more: what comes behind the deltas does not count.
+    return {"p50": percentile(delays[:deltas], 50), "p99": percentile(delays[:deltas], 99)}
