@@ -1,5 +1,6 @@
 """The stores against a DynamoDB over HTTP."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from rill.errors import RillError
 from rill.stores.dynamo import ConditionFailed, Dynamo, StoreError
 from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
-from rill.stores.runs import RunRecord, RunStore
+from rill.stores.runs import Batch, RunRecord, RunStore
 from tests.support.dynamodb import dynamodb_server, make_tables
 
 pytestmark = pytest.mark.dynamodb
@@ -101,6 +102,67 @@ async def test_two_thousand_ratings_over_several_pages(dynamo: Dynamo) -> None:
     ratings = [rating(number, reason="x" * 700) for number in range(1, 2001)]  # over 1 MB, a page's size
     await store.put("s-1", "r-1", ratings)
     assert await store.of_run("s-1", "r-1") == ratings
+
+
+WIDE = "Grüße \u2028 " * 100_000
+"""1.3 MB of UTF-8: four items' worth."""
+
+
+async def test_a_request_a_result_and_an_output_of_any_size(dynamo: Dynamo) -> None:
+    store = RunStore(dynamo, "Runs")
+    request = json.dumps({"text": WIDE})
+    await store.begin(replace(RUN, owner="me"), request)
+    assert await store.request("r-1") == request
+    await store.save_step("r-1", "wide", {"text": WIDE})
+    await store.save_step("r-1", "wide", {"text": WIDE[::-1]})
+    await store.save_step("r-1", "small", 1)
+    assert await store.outputs("r-1", ["wide", "small", "none"]) == {"wide": {"text": WIDE[::-1]}, "small": 1}
+    assert sorted(await store.finished("r-1")) == ["small", "wide"]
+    ended = replace(ENDED, owner="me", result={"text": WIDE})
+    await store.finish(ended)
+    assert await store.get("r-1") == ended
+
+
+async def test_a_result_whose_process_died_half_way_does_not_count(
+    dynamo: Dynamo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore(dynamo, "Runs")
+    running = replace(RUN, owner="me")
+    await store.begin(running)
+    call, puts = dynamo.call, 0
+
+    async def dies(operation: str, **arguments: Any) -> dict[str, Any]:
+        nonlocal puts
+        puts += 1
+        if puts > 2:
+            raise StoreError
+        return await call(operation, **arguments)
+
+    monkeypatch.setattr(dynamo, "call", dies)
+    with pytest.raises(StoreError):
+        await store.finish(replace(ENDED, owner="me", result={"text": WIDE}))
+    monkeypatch.undo()
+    monkeypatch.setattr(dynamo, "call", call)
+    assert await store.get("r-1") == running
+
+
+async def test_a_log_of_many_megabytes_is_read_page_by_page(dynamo: Dynamo) -> None:
+    store = RunStore(dynamo, "Runs")
+    run = replace(RUN, owner="me")
+    await store.begin(run)
+    for number in range(1, 13):
+        frames = b"%d" % number * 150_000
+        await store.append(
+            replace(run, last_seq=number * 10), Batch(first=number * 10 - 9, last=number * 10, frames=frames)
+        )
+    found = [batch async for batch in store.events("r-1", 35)]
+    assert [(batch.first, batch.last) for batch in found] == [
+        (number * 10 - 9, number * 10) for number in range(4, 13)
+    ]
+    assert found[-1].frames == b"12" * 150_000
+    kept = await store.get("r-1")
+    assert kept is not None
+    assert kept.last_seq == 120
 
 
 async def test_a_database_that_is_not_there_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
