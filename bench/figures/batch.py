@@ -1,0 +1,80 @@
+"""How many sessions one core could grade at once, by what one costs at a model's real pace."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from statistics import median
+
+from bench.answer import answer, request
+from bench.heard import AnswerError
+from bench.peers_list import PYDANTIC_AI, PYDANTIC_AI_EACH, versions_of
+from bench.places import MissingError
+from bench.processes import cpu_seconds
+from bench.report import Figure, Part
+from bench.serving import Server, body, grading, model, rill, serve, services
+
+PACE, QUICK_PACE = 100.0, 400.0
+RILL = "rill"
+PEERS = (PYDANTIC_AI, PYDANTIC_AI_EACH)
+
+
+async def measure(*, quick: bool) -> Part:
+    """Derived: nobody starts so many here."""
+    pace, rounds = (QUICK_PACE, 1) if quick else (PACE, 3)
+    missing: dict[str, str] = {}
+    spent = await _all(pace, rounds, missing)
+    seconds = len(answer().deltas) / PACE
+    sessions = {name: seconds / cpu for name, cpu in spent.items()}
+    figure = Figure(
+        name="sessions graded at once on one core",
+        unit="sessions, derived",
+        rill=sessions[RILL],
+        peers={peer.name: sessions.get(peer.name) for peer in PEERS},
+        reach=8,
+        better="higher",
+        note=f"CPU of one session: Rill {spent[RILL] * 1000:.0f} ms in {seconds:.0f} s",
+    )
+    return Part(
+        name="batch",
+        title="Batch",
+        method=(
+            f"One grading of 16 KB in each warm process, its deltas {pace:g} a second, its events logged by"
+            f" Rill. The session's CPU time against the {seconds:.0f} s that it takes at {PACE:g} tokens a"
+            f" second says how many fit on a core: derived, not tried. {rounds} rounds."
+        ),
+        figures=[figure],
+        missing=missing,
+        versions=versions_of(*PEERS),
+        quick=quick,
+    )
+
+
+async def _all(pace: float, rounds: int, missing: dict[str, str]) -> dict[str, float]:
+    """CPU seconds of a session by server. All at once: at this pace they leave each other room."""
+    async with AsyncExitStack() as stack:
+        around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
+        url = source.url(pace=pace)
+        graded = json.dumps(request(answer().lines)).encode()
+        servers: dict[str, tuple[Server, bytes]] = {
+            RILL: (await stack.enter_async_context(rill(grading(), around, url)), graded)
+        }
+        for peer in PEERS:
+            try:
+                served = await stack.enter_async_context(serve(peer, url, around))
+            except MissingError as error:
+                missing[peer.name] = str(error)
+            else:
+                servers[peer.name] = (served, body("structured"))
+        found = await asyncio.gather(*(_sessions(*server, rounds) for server in servers.values()))
+    return dict(zip(servers, found, strict=True))
+
+
+async def _sessions(server: Server, given: bytes, rounds: int) -> float:
+    """The median of a few sessions, after one that loads things."""
+    spent = []
+    for _ in range(rounds + 1):
+        before = cpu_seconds(server.pid)
+        if len((await server.run(given)).check().pieces) < 2:
+            raise AnswerError("the answer came in one piece")
+        spent.append(cpu_seconds(server.pid) - before)
+    return median(spent[1:])
