@@ -44,6 +44,7 @@ def build(env: Mapping[str, str]) -> Starlette:
             deadline_ms=invocation.deadline_ms,
             ledger=ledger,
             observe=metrics.run_ended,
+            prepare=models.ready,
         )
 
     return create_app(

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,17 +48,23 @@ def moto_server() -> Iterator[str]:
         text=True,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
+    assert process.stderr is not None
+    # It says a line for every request, and would wait for ever on a pipe that nobody reads.
+    reading = threading.Thread(target=process.stderr.read)
     try:
-        assert process.stderr is not None
         for line in process.stderr:
             if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", line):
-                yield found[1]
                 break
         else:
             raise AssertionError("moto's server did not start")
+        reading.start()
+        yield found[1]
     finally:
         process.terminate()
-        process.communicate()
+        process.wait()
+        if reading.ident is not None:
+            reading.join()
+        process.stderr.close()
 
 
 def make_tables(url: str) -> Any:

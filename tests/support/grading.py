@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,6 +44,18 @@ def variables(model: ScriptedModel, dynamodb: str, **more: str) -> dict[str, str
 @asynccontextmanager
 async def app(environment: Mapping[str, str]) -> AsyncIterator[asgi.App]:
     """The app as its module makes it in that environment, from start-up to shutdown."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        async with _app(environment) as made:
+            yield made
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@asynccontextmanager
+async def _app(environment: Mapping[str, str]) -> AsyncIterator[asgi.App]:
     with mock.patch.dict("os.environ", environment):
         made: Starlette = importlib.reload(importlib.import_module("grading.app")).app
         async with made.router.lifespan_context(made):

@@ -29,6 +29,7 @@ def root() -> Iterator[logging.Logger]:
     """The root logger, put back as it was."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    root.handlers[:] = [handler for handler in handlers if not isinstance(handler, JsonHandler)]
     yield root
     root.handlers[:] = handlers
     root.setLevel(level)

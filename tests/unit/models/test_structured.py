@@ -61,7 +61,7 @@ class FakeClient:
         self.closed = 0
         self.settings = ModelSettings.from_env({"OPENAI_API_KEY": "k"})
 
-    def connect(self) -> None:
+    async def ready(self) -> None:
         pass
 
     @asynccontextmanager

@@ -76,7 +76,7 @@ def chunk(**delta: Any) -> bytes:
     ],
 )
 def test_what_an_event_says(data: bytes, expected: Delta) -> None:
-    assert delta(data) == expected
+    assert delta([data]) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,15 @@ def test_what_an_event_says(data: bytes, expected: Delta) -> None:
 )
 def test_what_is_no_chunk_is_an_error_of_the_upstream(data: bytes) -> None:
     with pytest.raises(UpstreamError):
-        delta(data)
+        delta([data])
+
+
+def test_what_arrived_together_is_one_delta() -> None:
+    counted = b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}'
+    events = [chunk(content="a"), chunk(content=None), b'{"choices":[{"delta":{"content":"b"}}]}', counted]
+    assert delta(events) == Delta("ab", tokens=Tokens(input_tokens=9, output_tokens=2, cached_tokens=0))
+
+
+def test_what_comes_before_an_error_counts_and_nothing_after_it() -> None:
+    events = [chunk(content="a"), b'{"error":{"message":"x"}}', b"no JSON"]
+    assert delta(events) == Delta("a", error={"message": "x"})

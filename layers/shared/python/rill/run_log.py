@@ -15,7 +15,7 @@ from rill.stores.runs import Batch, RunRecord, RunStore
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
-FLUSH_BYTES = 8 * 1024
+FLUSH_BYTES = 64 * 1024
 """A batch is written when its first event is that old, or it is that large."""
 
 HEARTBEAT_SECONDS = 0.9

@@ -86,6 +86,8 @@ class Run(Generic[C]):
         deadline_ms: when the invocation ends, epoch milliseconds, or None.
         ledger: where model calls that no event tells of are counted as well.
         observe: told what there is to count, once the run has ended.
+        prepare: awaited before the first write: what the steps import. Imports share one interpreter, and
+            theirs are what the person waits for.
         claimed: whether the record is in the store already, with this run as its owner; see `take_up`.
         begun: whether the log holds its `start`.
         again: steps that run again, of which a client may hold parts.
@@ -101,6 +103,7 @@ class Run(Generic[C]):
     deadline_ms: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
     observe: Callable[[RunMetrics], None] | None = None
+    prepare: Callable[[], Awaitable[object]] | None = None
     claimed: bool = False
     begun: bool = False
     again: Sequence[str] = ()
@@ -201,6 +204,11 @@ class Run(Generic[C]):
         )
 
     async def _begin(self) -> None:
+        if self.prepare is not None:
+            try:
+                await self.prepare()
+            except Exception as error:  # noqa: BLE001 - the step that needs it says so itself
+                logger.info("the steps will not find what they need: %s", error)
         if self.store is not None and not self.claimed:
             await self.store.begin(replace(self.record, lease_until=now_ms() + LEASE_MS), self.request)
 

@@ -52,7 +52,7 @@ class Call:
         self._rest = rest
 
     async def __aiter__(self) -> AsyncGenerator[str, None]:
-        """The pieces of the answer, as they come.
+        """The pieces of the answer, as they come; what arrived together is one piece.
 
         Raises:
             ModelRefused: the model declined, or a filter stopped it.
@@ -125,6 +125,10 @@ class ModelClient:
                 self._sdk = _build(self.settings)
             return self._sdk
 
+    async def ready(self) -> "AsyncOpenAI":
+        """`connect`, off the event loop where it has something to do."""
+        return self._sdk if self._sdk is not None else await asyncio.to_thread(self.connect)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._sdk is not None:
@@ -147,7 +151,7 @@ class ModelClient:
         Raises:
             RillError: what went wrong; its class says whether a retry helps.
         """
-        sdk = self._sdk if self._sdk is not None else await asyncio.to_thread(self.connect)
+        sdk = await self.ready()
         model = self.settings.tiers[tier]
         options: dict[str, Any] = {
             "model": model.name,
@@ -237,13 +241,15 @@ async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, No
     splitter = EventSplitter()
     try:
         async for piece in response.iter_bytes():
-            for data in splitter.feed(piece):
-                if data == DONE:
-                    return
-                found = delta(data)
-                if found.error is not None:
-                    raise from_event(found.error)
-                if found.text or found.refusal or found.finish or found.tokens:
-                    yield found
+            events = splitter.feed(piece)
+            if done := DONE in events:
+                del events[events.index(DONE) :]
+            found = delta(events)
+            if found.text or found.refusal or found.finish or found.tokens:
+                yield found
+            if found.error is not None:
+                raise from_event(found.error)
+            if done:
+                return
     except (openai.APIError, httpx2.HTTPError) as error:
         raise from_sdk(error) from error

@@ -1,6 +1,5 @@
 """Structured answers: sections and items of one model call, each validated the moment it is complete."""
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -151,7 +150,7 @@ async def _form(
     client: ModelClient, tier: Tier, model: type[BaseModel]
 ) -> tuple[dict[str, Any], list[Message]]:
     """The response format, and the schema as a message where the provider does not hold to it."""
-    await asyncio.to_thread(client.connect)
+    await client.ready()
     schema = strict_schema(model)
     if client.settings.tiers[tier].schema:
         return {

@@ -4,6 +4,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-str
 https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +77,9 @@ class Tokens:
     cached_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delta:
-    """What one event says: a piece of the answer, a piece of a refusal, the end, the count, an error."""
+    """What events say: a piece of the answer, a piece of a refusal, the end, the count, an error."""
 
     text: str = ""
     refusal: str = ""
@@ -87,33 +88,51 @@ class Delta:
     error: dict[str, Any] | None = None
 
 
-def delta(data: bytes) -> Delta:
-    """Read one event's data.
+def delta(events: Iterable[bytes]) -> Delta:
+    """Read the data of events that arrived together as one delta; what follows an error is not read.
 
     Raises:
-        UpstreamError: it is not a chat completion chunk.
+        UpstreamError: one is not a chat completion chunk.
     """
-    try:
-        chunk = jiter.from_json(data, cache_mode="keys")
-    except ValueError as error:
-        raise UpstreamError(detail=f"an event of the model's is not JSON: {error}") from error
+    said = Delta()
+    texts: list[str] = []
+    for data in events:
+        try:
+            chunk = jiter.from_json(data, cache_mode="keys")
+        except ValueError as error:
+            raise UpstreamError(detail=f"an event of the model's is not JSON: {error}") from error
+        try:
+            # The common case first, and alone: an event that is no piece of text takes the other way.
+            (choice,) = chunk["choices"]
+            text = choice["delta"]["content"]
+            if type(text) is str and choice["finish_reason"] is None and chunk["usage"] is None:
+                texts.append(text)
+                continue
+        except (KeyError, TypeError, ValueError):
+            pass
+        _read(chunk, said, texts)
+        if said.error is not None:
+            break
+    said.text = "".join(texts)
+    return said
+
+
+def _read(chunk: Any, said: Delta, texts: list[str]) -> None:
     if not isinstance(chunk, dict):
         raise UpstreamError(detail="an event of the model's is no object")
     if chunk.get("error") is not None:
         given = chunk["error"]
-        return Delta(error=given if isinstance(given, dict) else {"message": str(given)})
+        said.error = given if isinstance(given, dict) else {"message": str(given)}
+        return
     try:
-        tokens = None if chunk.get("usage") is None else _tokens(chunk["usage"])
-        choices = chunk.get("choices")
-        if not choices:
-            return Delta(tokens=tokens)
-        said = choices[0].get("delta") or {}
-        return Delta(
-            said.get("content") or "",
-            said.get("refusal") or "",
-            choices[0].get("finish_reason"),
-            tokens,
-        )
+        if chunk.get("usage") is not None:
+            said.tokens = _tokens(chunk["usage"])
+        if not (choices := chunk.get("choices")):
+            return
+        piece = choices[0].get("delta") or {}
+        texts.append(piece.get("content") or "")
+        said.refusal += piece.get("refusal") or ""
+        said.finish = choices[0].get("finish_reason") or said.finish
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise UpstreamError(
             detail=f"an event of the model's is no chat completion chunk: {error!r}"
