@@ -9,6 +9,7 @@ import datetime
 import inspect
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from importlib import import_module
@@ -43,6 +44,7 @@ def main() -> int:
 
 def _measure(name: str, *, quick: bool) -> bool:
     print(f"\n{name} …", flush=True)
+    began = time.monotonic()
     measure = cast(Measure, import_module(f"bench.figures.{name}").measure)
     try:
         result = measure(quick=quick)
@@ -50,6 +52,7 @@ def _measure(name: str, *, quick: bool) -> bool:
     except (MissingError, AnswerError, TimeoutError, OSError) as error:
         print(f"{name} could not be measured: {error}", file=sys.stderr)
         return False
+    print(f"{time.monotonic() - began:.0f} s")
     part = replace(part, measured_on=datetime.datetime.now(datetime.UTC).date().isoformat())
     kept = _kept(name, quick=quick)
     kept.parent.mkdir(parents=True, exist_ok=True)

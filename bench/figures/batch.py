@@ -13,7 +13,7 @@ from bench.processes import cpu_seconds
 from bench.report import Figure, Part
 from bench.serving import Server, body, grading, model, rill, serve, services
 
-PACE, QUICK_PACE = 100.0, 400.0
+PACE, QUICK_PACE = 100.0, 1000.0
 RILL = "rill"
 PEERS = (PYDANTIC_AI, PYDANTIC_AI_EACH)
 

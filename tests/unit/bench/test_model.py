@@ -1,0 +1,78 @@
+"""What the benchmarks' model replays, and what a client makes of it."""
+
+import asyncio
+import json
+
+import jiter
+import pytest
+
+from bench import model, wire
+from bench.heard import AnswerError, Heard, ask
+from rill.models.wire import DONE, EventSplitter, delta
+
+
+def test_options_stand_in_the_path() -> None:
+    assert model.options("/v1/chat/completions") == ("chat", {})
+    assert model.options("/pace/100/deltas/5/v1/responses") == ("responses", {"pace": 100, "deltas": 5})
+    assert model.options("/v1/models") is None
+
+
+def test_an_answer_can_be_longer_than_the_grading() -> None:
+    assert len(model.texts(0)) == 4390
+    assert len(model.texts(5000)) == 5000
+    assert model.texts(4392)[-2:] == model.texts(2)
+
+
+def test_chat_chunks_are_the_deltas() -> None:
+    texts = ["{", '"a"', ": 1}"]
+    stream = wire.chat(texts)
+    events = EventSplitter().feed(stream.before + b"".join(map(stream.delta, texts)) + stream.after)
+    assert events[-1] == DONE
+    found = [delta([event]) for event in events[:-1]]
+    assert "".join(piece.text for piece in found) == "".join(texts)
+    assert [piece.finish for piece in found if piece.finish] == ["stop"]
+    assert found[-1].tokens is not None
+
+
+def test_responses_events_are_in_their_order() -> None:
+    texts = ["a", "b"]
+    stream = wire.responses(texts)
+    events = (stream.before + b"".join(map(stream.delta, texts)) + stream.after).split(b"\n\n")[:-1]
+    kinds = [json.loads(event.partition(b"data: ")[2])["type"] for event in events]
+    assert kinds[0] == "response.created"
+    assert kinds.count("response.output_text.delta") == 2
+    assert kinds[-1] == "response.completed"
+
+
+@pytest.mark.parametrize("path", ["/deltas/7/v1/chat/completions", "/deltas/7/pace/5000/v1/chat/completions"])
+async def test_served_at_once_or_at_a_pace_it_is_the_same(path: str) -> None:
+    server = await asyncio.start_server(model.serve_one, "127.0.0.1", 0)
+    async with server:
+        heard = await ask("127.0.0.1", server.sockets[0].getsockname()[1], path, b"{}")
+    events = [event for event in heard.body.split(b"\n\n") if b"data: {" in event]
+    chunks = [jiter.from_json(event.partition(b"data: ")[2]) for event in events]
+    said = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"]]
+    assert "".join(said) == "".join(model.texts(7))
+
+
+async def test_stamps_are_before_they_are_read() -> None:
+    server = await asyncio.start_server(model.serve_one, "127.0.0.1", 0)
+    path = "/deltas/3/pace/5000/stamps/1/v1/responses"
+    async with server:
+        heard = await ask("127.0.0.1", server.sockets[0].getsockname()[1], path, b"{}")
+    assert len(heard.delays()) == 3
+    assert all(delay >= 0 for delay in heard.delays())
+
+
+def test_heard_finds_the_first_and_each() -> None:
+    heard = Heard(1_000_000, [(2_000_000, b"data: a"), (5_000_000, b"data: b data: b")])
+    assert heard.first(rb"b") == 5_000_000
+    assert heard.when_each(b"data") == [1, 4, 4]
+    with pytest.raises(AnswerError, match="has no"):
+        heard.first(b"c")
+
+
+def test_an_answer_without_its_end_is_an_error() -> None:
+    Heard(0, [(1, b'data: {"type": "complete"}')]).check()
+    with pytest.raises(AnswerError, match="not complete"):
+        Heard(0, [(1, b'data: {"type":"chunk"}')]).check()
