@@ -24,7 +24,7 @@ Measure = Callable[[], Awaitable[dict[str, float]]]
 
 async def measure(*, quick: bool) -> Part:
     """The four figures that an adapter is chosen by."""
-    rounds = 2 if quick else 9
+    rounds = 1 if quick else 9
     missing: dict[str, str] = {}
     async with services() as around, model() as source:
         measures = _measures(around, source, missing)

@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.answer import answer, request
 from bench.heard import AnswerError
-from bench.peers_list import PYDANTIC_AI, PYDANTIC_AI_EACH, versions_of
+from bench.peers_list import FASTAPI, PYDANTIC_AI, PYDANTIC_AI_EACH, versions_of
 from bench.places import MissingError
 from bench.processes import cpu_seconds
 from bench.report import Figure, Part
@@ -16,6 +16,7 @@ from bench.serving import Server, body, grading, model, rill, serve, services
 PACE, QUICK_PACE = 100.0, 1000.0
 RILL = "rill"
 PEERS = (PYDANTIC_AI, PYDANTIC_AI_EACH)
+ALSO = (FASTAPI,)
 
 
 async def measure(*, quick: bool) -> Part:
@@ -25,6 +26,14 @@ async def measure(*, quick: bool) -> Part:
     spent = await _all(pace, rounds, missing)
     seconds = len(answer().deltas) / PACE
     sessions = {name: seconds / cpu for name, cpu in spent.items()}
+    deltas = len(answer().deltas)
+    paced = Figure(
+        name="CPU of a delta at a pace, structured",
+        unit="µs per delta",
+        rill=spent[RILL] / deltas * 1e6,
+        peers={peer.name: spent[peer.name] / deltas * 1e6 for peer in (*PEERS, *ALSO) if peer.name in spent},
+        note="each delta arrives alone; what a run writes meanwhile is in it",
+    )
     figure = Figure(
         name="sessions graded at once on one core",
         unit="sessions, derived",
@@ -42,9 +51,9 @@ async def measure(*, quick: bool) -> Part:
             f" Rill. The session's CPU time against the {seconds:.0f} s that it takes at {PACE:g} tokens a"
             f" second says how many fit on a core: derived, not tried. {rounds} rounds."
         ),
-        figures=[figure],
+        figures=[figure, paced],
         missing=missing,
-        versions=versions_of(*PEERS),
+        versions=versions_of(*PEERS, *ALSO),
         quick=quick,
     )
 
@@ -58,7 +67,7 @@ async def _all(pace: float, rounds: int, missing: dict[str, str]) -> dict[str, f
         servers: dict[str, tuple[Server, bytes]] = {
             RILL: (await stack.enter_async_context(rill(grading(), around, url)), graded)
         }
-        for peer in PEERS:
+        for peer in (*PEERS, *ALSO):
             try:
                 served = await stack.enter_async_context(serve(peer, url, around))
             except MissingError as error:

@@ -30,7 +30,8 @@ async def measure(*, quick: bool) -> Part:
         method=(
             f"A 16 KB grading in {DELTAS:,} deltas, sent at full speed; CPU time of the serving process over"
             f" a whole run, by its deltas, after a first run that loads things. {rounds} rounds. Rill's runs"
-            " are logged to DynamoDB as they are in production; the peers keep nothing."
+            " are logged to DynamoDB as they are in production, and what arrives together may be read"
+            " together; the peers keep nothing."
         ),
         figures=[
             _figure("CPU of a delta, structured", structured, STRUCTURED, 0.12),

@@ -8,7 +8,6 @@ import pytest
 
 from bench import model, wire
 from bench.heard import AnswerError, Heard, ask
-from rill.models.wire import DONE, EventSplitter, delta
 
 
 def test_options_stand_in_the_path() -> None:
@@ -26,12 +25,14 @@ def test_an_answer_can_be_longer_than_the_grading() -> None:
 def test_chat_chunks_are_the_deltas() -> None:
     texts = ["{", '"a"', ": 1}"]
     stream = wire.chat(texts)
-    events = EventSplitter().feed(stream.before + b"".join(map(stream.delta, texts)) + stream.after)
-    assert events[-1] == DONE
-    found = [delta([event]) for event in events[:-1]]
-    assert "".join(piece.text for piece in found) == "".join(texts)
-    assert [piece.finish for piece in found if piece.finish] == ["stop"]
-    assert found[-1].tokens is not None
+    sent = stream.before + b"".join(map(stream.delta, texts)) + stream.after
+    *events, done, end = sent.split(b"\n\n")
+    assert (done, end) == (b"data: [DONE]", b"")
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]
+    choices = [chunk["choices"][0] for chunk in chunks[:-1]]
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == "".join(texts)
+    assert [choice["finish_reason"] for choice in choices] == [None] * 4 + ["stop"]
+    assert chunks[-1]["usage"]["completion_tokens"] == 3
 
 
 def test_responses_events_are_in_their_order() -> None:
