@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.answer import answer, request
 from bench.heard import AnswerError
-from bench.peers_list import FASTAPI, PYDANTIC_AI, PYDANTIC_AI_EACH, versions_of
+from bench.peers_list import FASTAPI, FLOOR, PYDANTIC_AI, PYDANTIC_AI_EACH, versions_of
 from bench.places import MissingError
 from bench.processes import cpu_seconds
 from bench.report import Figure, Part
@@ -31,6 +31,7 @@ async def measure(*, quick: bool) -> Part:
         name="CPU of a delta at a pace, structured",
         unit="µs per delta",
         rill=spent[RILL] / deltas * 1e6,
+        floor=spent[FLOOR.name] / deltas * 1e6,
         peers={peer.name: spent[peer.name] / deltas * 1e6 for peer in (*PEERS, *ALSO) if peer.name in spent},
         note="each delta arrives alone; what a run writes meanwhile is in it",
     )
@@ -65,7 +66,8 @@ async def _all(pace: float, rounds: int, missing: dict[str, str]) -> dict[str, f
         url = source.url(pace=pace)
         graded = json.dumps(request(answer().lines)).encode()
         servers: dict[str, tuple[Server, bytes]] = {
-            RILL: (await stack.enter_async_context(rill(grading(), around, url)), graded)
+            RILL: (await stack.enter_async_context(rill(grading(), around, url)), graded),
+            FLOOR.name: (await stack.enter_async_context(serve(FLOOR, url)), body("text")),
         }
         for peer in (*PEERS, *ALSO):
             try:
