@@ -98,6 +98,8 @@ class Pool:
         await environment.invoke(invocation)
         if environment.alive:
             self._idle.append((environment, version))
+        else:  # it may have died just after it had answered
+            await environment.stop()
 
     async def _take(self, version: float) -> Environment:
         # The one used last first, as Lambda does it: the others may then go cold.

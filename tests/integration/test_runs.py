@@ -35,13 +35,19 @@ REP_LINES = [line["line_number"] for line in CALL["transcript"] if line["speaker
 
 
 @pytest.fixture(scope="module")
-def dynamodb() -> Iterator[tuple[str, Any]]:
-    with pytest.MonkeyPatch.context() as patch, dynamodb_server() as url:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        client = make_tables(url)
-        yield url, client
-        client.close()
+def server() -> Iterator[str]:
+    with dynamodb_server() as url:
+        yield url
+
+
+@pytest.fixture
+def dynamodb(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
+    """Empty tables for each test: moto copies a whole table for each transaction."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    client = make_tables(server)
+    yield server, client
+    client.close()
 
 
 @pytest.fixture(scope="module")
