@@ -20,7 +20,18 @@ from bench import report
 from bench.heard import AnswerError
 from bench.places import BENCH, TOOLS, MissingError, machine
 
-PARTS = ("sections", "delta", "startup", "grading", "writes", "latency", "adapter", "resume", "batch")
+PARTS = (
+    "sections",
+    "delta",
+    "startup",
+    "grading",
+    "writes",
+    "latency",
+    "adapter",
+    "resume",
+    "batch",
+    "profile",
+)
 """In the order of the report; each is a module of `bench.figures` with `measure(quick=…)`."""
 
 Measure = Callable[..., report.Part | Awaitable[report.Part]]

@@ -21,7 +21,7 @@ SLOW = 180.0
 
 async def measure(*, quick: bool) -> Part:
     """Structured answers and plain text."""
-    rounds = QUICK_ROUNDS if quick else 9
+    rounds = QUICK_ROUNDS if quick else 7
     missing: dict[str, str] = {}
     structured, text = await _all(rounds, missing)
     return Part(

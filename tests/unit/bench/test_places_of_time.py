@@ -1,0 +1,47 @@
+"""Samples of stacks and the parts that they count for."""
+
+import pytest
+
+from bench.places_of_time import ELSE, part_of, shares
+
+LOOP = "_run (asyncio/events.py:80)"
+
+
+@pytest.mark.parametrize(
+    ("frames", "part"),
+    [
+        (["main", "EpollSelector.select (selectors.py:468)"], None),
+        (["Thread.run", "_worker (concurrent/futures/thread.py:81)"], None),
+        (["_call (rill/stores/dynamo.py:50)", "SocketIO.readinto (socket.py:706)"], None),
+        (["_call (rill/stores/dynamo.py:50)", "urlopen (urllib3/pool.py:1)"], "log and DynamoDB"),
+        ([LOOP, "_deltas (rill/models/client.py:9)", "read (httpcore2/_x.py:1)"], "HTTP from the model"),
+        (
+            [LOOP, "_deltas (rill/models/client.py:9)", "delta (rill/models/wire.py:9)"],
+            "the model's events: split and decoded",
+        ),
+        (
+            [LOOP, "sections (rill/models/structured.py:98)", "put (rill/channel.py:3)"],
+            "steps and their events' way",
+        ),
+        (
+            [LOOP, "sections (rill/models/structured.py:98)", "feed (rill/sections.py:3)"],
+            "sections: parsed and validated",
+        ),
+        ([LOOP, "frames (rill/runs.py:1)", "encode (json/encoder.py:1)"], "steps and their events' way"),
+        ([LOOP, "_encode (rill/runs.py:1)", "encode (json/encoder.py:1)"], "events: numbered and encoded"),
+        ([LOOP, "stream_response (starlette/responses.py:1)"], "HTTP to the client"),
+        ([LOOP], ELSE),
+    ],
+)
+def test_the_innermost_known_frame_has_the_sample(frames: list[str], part: str | None) -> None:
+    assert part_of(frames) == part
+
+
+def test_shares_are_of_the_samples_that_work() -> None:
+    lines = [
+        "main;EpollSelector.select (selectors.py:468) 90",
+        "main;feed (rill/sections.py:3) 3",
+        "main;_run (asyncio/events.py:80) 1",
+        "",
+    ]
+    assert shares(lines) == {"sections: parsed and validated": 0.75, ELSE: 0.25}
