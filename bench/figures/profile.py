@@ -27,6 +27,7 @@ async def measure(*, quick: bool) -> Part:
     graded = json.dumps(request(answer().lines)).encode()
     asked = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
     figures: list[Figure] = []
+    missing: dict[str, str] = {}
     async with AsyncExitStack() as stack:
         around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
         ways = (
@@ -37,7 +38,11 @@ async def measure(*, quick: bool) -> Part:
         for name, function, given, url, count in ways:
             if not count:
                 continue
-            found = await _profiled(function, around, url, given, count)
+            try:
+                found = await _profiled(function, around, url, given, count)
+            except MissingError as error:
+                missing["py-spy"] = str(error)
+                break
             figures += [
                 Figure(name=f"time of a delta, {name}: {part}", unit="µs per delta", rill=us, peers={})
                 for part, us in found.items()
@@ -50,6 +55,7 @@ async def measure(*, quick: bool) -> Part:
             " share of those that do not wait, of the CPU time of the same runs."
         ),
         figures=figures,
+        missing=missing,
         versions=versions("profiler", "py-spy"),
         quick=quick,
     )

@@ -51,19 +51,6 @@ class Sections:
         return found
 
 
-def numbered(events):
-    """FastAPI's own events, with ids, of dictionaries."""
-    from fastapi.sse import ServerSentEvent
-
-    async def made():
-        number = 0
-        async for event in events:
-            number += 1
-            yield ServerSentEvent(data=event, id=str(number))
-
-    return made()
-
-
 def fastapi_app(text=None, structured=None):
     """`POST /runs` with {"mode": "text" | "structured"}: FastAPI's own SSE over the given generators."""
     from collections.abc import AsyncIterable
@@ -79,8 +66,10 @@ def fastapi_app(text=None, structured=None):
 
     @app.post("/runs", response_class=EventSourceResponse)
     async def runs(asked: Asked) -> AsyncIterable[ServerSentEvent]:
-        async for event in numbered({"text": text, "structured": structured}[asked.mode]()):
-            yield event
+        number = 0
+        async for event in {"text": text, "structured": structured}[asked.mode]():
+            number += 1
+            yield ServerSentEvent(data=event, id=str(number))
 
     @app.get("/health")
     async def health():

@@ -32,15 +32,11 @@ async def structured():
     async with grader.run_stream(PROMPT) as result:
         async for output in result.stream_output(**DEBOUNCE):
             partial = dict(output)
-            for event in sections.take({name: _plain(value) for name, value in partial.items()}):
+            for event in sections.take(partial):
                 yield event
-    for event in sections.take({name: _plain(value) for name, value in partial.items()}, last=True):
+    for event in sections.take(partial, last=True):
         yield event
     yield COMPLETE
-
-
-def _plain(value):
-    return value
 
 
 app = fastapi_app(text, structured)
