@@ -29,7 +29,7 @@ def build(env: Mapping[str, str]) -> Starlette:
     set_up_logging(env)
     models = ModelClient(ModelSettings.from_env(env))
     metrics = Metrics(env)
-    dynamo = Dynamo()
+    dynamo = Dynamo(env)
     runs = RunStore(dynamo, env["RILL_RUNS_TABLE"])
     storage = Storage(LineRatingStore(dynamo, env["RILL_LINE_RATINGS_TABLE"]))
 
@@ -47,6 +47,10 @@ def build(env: Mapping[str, str]) -> Starlette:
             prepare=models.ready,
         )
 
+    async def close() -> None:
+        await models.close()
+        await dynamo.close()
+
     return create_app(
         Definition(
             name="grading",
@@ -58,7 +62,7 @@ def build(env: Mapping[str, str]) -> Starlette:
             explain=explain,
             idempotency=IdempotencyStore(dynamo, env["RILL_IDEMPOTENCY_TABLE"]),
             queue=Queue(env["RILL_QUEUE_URL"]) if env.get("RILL_QUEUE_URL") else None,
-            close=models.close,
+            close=close,
         )
     )
 

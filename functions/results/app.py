@@ -21,7 +21,7 @@ def build(env: Mapping[str, str]) -> FastAPI:
     # The managed runtime has put its own handler there: JSON lines with the request's id.
     logging.getLogger().setLevel(env.get("POWERTOOLS_LOG_LEVEL") or "INFO")
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    dynamo = Dynamo()
+    dynamo = Dynamo(env)
     return create_api(
         Stores(
             sessions=SessionStore(dynamo, env["RILL_SESSIONS_TABLE"]),

@@ -188,6 +188,17 @@ class Environment:
         finally:
             self._signal(signal.SIGKILL)  # also what the process started and left behind
             try:
-                await asyncio.shield(self._exit)
+                await self._reaped()
             finally:
                 await self._api.close()
+
+    async def _reaped(self) -> None:
+        """Wait for a killed process, also when cancelled meanwhile: it takes no time; nobody else would."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self._exit.done():
+            try:
+                await asyncio.shield(self._exit)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled

@@ -56,12 +56,6 @@ def model() -> Iterator[ScriptedModel]:
         yield started
 
 
-@pytest.fixture(autouse=True)
-def _no_time_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore waits up to a second before its first retry."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
-
-
 @pytest.fixture
 async def proxy(dynamodb: tuple[str, Any]) -> AsyncIterator[DynamoProxy]:
     async with DynamoProxy(dynamodb[0]) as started:

@@ -3,8 +3,10 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from rill.errors import RillError
@@ -138,11 +140,10 @@ async def test_a_result_whose_process_died_half_way_does_not_count(
             raise StoreError
         return await call(operation, **arguments)
 
-    monkeypatch.setattr(dynamo, "call", dies)
-    with pytest.raises(StoreError):
-        await store.finish(replace(ENDED, owner="me", result={"text": WIDE}))
-    monkeypatch.undo()
-    monkeypatch.setattr(dynamo, "call", call)
+    with monkeypatch.context() as patch:
+        patch.setattr(dynamo, "call", dies)
+        with pytest.raises(StoreError):
+            await store.finish(replace(ENDED, owner="me", result={"text": WIDE}))
     assert await store.get("r-1") == running
 
 
@@ -195,3 +196,52 @@ async def test_unprocessed_items_are_sent_again(monkeypatch: pytest.MonkeyPatch)
     assert taken == ["r#000001", "r#000002", "r#000003"]
     with pytest.raises(StoreError, match="stayed unprocessed"):
         await LineRatingStore(Throttled(), "LineRatings").put("s", "r", [rating(n) for n in range(1, 60)])
+
+
+async def test_credentials_come_from_where_botocore_looks(
+    dynamo: Dynamo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    profiles = tmp_path / "credentials"
+    profiles.write_text("[default]\naws_access_key_id = local\naws_secret_access_key = local\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profiles))
+    assert "Runs" in (await dynamo.call("list_tables"))["TableNames"]
+    await dynamo.close()
+
+
+async def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    lonely = Dynamo()
+    with pytest.raises(StoreError) as caught:
+        await lonely.call("list_tables")
+    assert "there are no AWS credentials" in str(caught.value)
+    await lonely.close()
+    with pytest.raises(StoreError) as caught:
+        await Dynamo({}).call("list_tables")
+    assert "AWS_REGION is not set" in str(caught.value)
+
+
+async def test_an_address_of_aws_is_of_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def refuses(request: httpx2.Request) -> httpx2.Response:
+        asked.append(f"{request.method} {request.url} {request.headers['host']}")
+        return httpx2.Response(400, json={"__type": "x#ValidationException", "message": "no"})
+
+    transport = httpx2.MockTransport(refuses)
+    client = httpx2.AsyncClient
+    monkeypatch.setattr("httpx2.AsyncClient", lambda **_: client(transport=transport))
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for region in ("eu-west-1", "cn-north-1"):
+        with pytest.raises(StoreError, match="ValidationException no"):
+            await Dynamo({**keys, "AWS_REGION": region}).call("list_tables")
+    assert asked == [
+        "POST https://dynamodb.eu-west-1.amazonaws.com/ dynamodb.eu-west-1.amazonaws.com",
+        "POST https://dynamodb.cn-north-1.amazonaws.com.cn/ dynamodb.cn-north-1.amazonaws.com.cn",
+    ]

@@ -163,12 +163,15 @@ class SectionParser:
         """
         if self._error is not None:
             raise self._error
+        # The common case, and quick for it: a word inside a string.
+        if self._lexeme == "string" and '"' not in text and "\\" not in text and text.isascii():
+            size = len(text)
+            if self._bytes + size <= self._max_bytes:
+                self._bytes += size
+                self._offset += size
+                self._pieces.append(text)
+                return []
         excess = self._count(text)
-        # The common case: a word inside a string.
-        if self._lexeme == "string" and excess is None and not _string_stop(text):
-            self._pieces.append(text)
-            self._offset += len(text)
-            return []
         try:
             self._scan(text if excess is None else text[:excess])
             if excess is not None:

@@ -25,6 +25,7 @@ from rill.models.catalogue import Model, Tier
 from rill.models.failures import from_event, from_sdk
 from rill.models.settings import ModelSettings
 from rill.models.wire import DONE, Delta, EventSplitter, Tokens, delta
+from rill.tls import tls_context
 
 if TYPE_CHECKING:
     from openai import AsyncAPIResponse, AsyncOpenAI
@@ -203,9 +204,9 @@ def _build(settings: ModelSettings) -> "AsyncOpenAI":
         from aws_lambda_powertools.utilities.parameters import get_secret
 
         key = str(get_secret(settings.secret_arn))
-    # A context for TLS takes 40 ms to build, so plain HTTP goes without one; redirects are off, so that
-    # nothing leads from there to a connection that is not checked.
-    secure = settings.base_url.startswith("https:")
+    # Plain HTTP goes without a context for TLS; redirects are off, so that nothing leads from there to a
+    # connection that is not checked.
+    secure = tls_context() if settings.base_url.startswith("https:") else False
     timeout = httpx2.Timeout(settings.idle_timeout, connect=CONNECT_SECONDS)
     http = httpx2.AsyncClient(verify=secure, timeout=timeout, follow_redirects=False)
     return AsyncOpenAI(

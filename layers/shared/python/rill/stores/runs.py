@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rill.events import SKIP
-from rill.stores.dynamo import Attributes, ConditionFailed, Dynamo
+from rill.stores.dynamo import Attributes, ConditionFailed, Dynamo, binary
 from rill.stores.pieces import MAX_ITEM_BYTES, expiry, get_document, put_document
 from rill.stores.run_records import RunRecord, State, from_item, key, now_ms, to_item, to_json, usage_document
 
@@ -285,7 +285,7 @@ class RunStore:
                 yield Batch(
                     first=int(item["first"]["N"]),
                     last=int(item["sk"]["S"].removeprefix("EVENT#")),
-                    frames=item["frames"]["B"],
+                    frames=binary(item["frames"]),
                 )
             if "LastEvaluatedKey" not in page:
                 return

@@ -76,7 +76,7 @@ class SessionStore:
                 ConditionExpression="attribute_not_exists(session_id)",
             )
         except ConditionFailed:
-            # A write whose answer was lost is sent again by botocore, and then finds itself.
+            # A write whose answer was lost is sent again, and then finds itself.
             there = await self._meta(session_id)
             if there is not None and there["version"]["S"] == version:
                 return
