@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import Coroutine
+from typing import Any
 
 from rill.runtime import snapstart
 from rill.runtime.app import App, CannotStart, Lifespan, load
@@ -31,8 +33,19 @@ def run(settings: Settings) -> int:
         # Outside the event loop, since a module may want one of its own while it is imported.
         app = load(settings.handler)
     except CannotStart as error:
-        return asyncio.run(_report_start(RuntimeApi(settings.api), error.failure))
-    return asyncio.run(_main(settings, app))
+        return _run(_report_start(RuntimeApi(settings.api), error.failure))
+    return _run(_main(settings, app))
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    """On uvloop, which takes half the time for a piece that comes alone; on asyncio's own loop without it."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        with asyncio.Runner() as runner:
+            return runner.run(main)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)
 
 
 async def _main(settings: Settings, app: App) -> int:
