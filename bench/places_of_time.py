@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+STORED = "log and DynamoDB"
 PARTS: tuple[tuple[str, str], ...] = (
-    ("log and DynamoDB", r"botocore|urllib3|rill/stores/|rill/run_log|rill/ledger"),
     ("HTTP from the model", r"httpcore2|httpx2|openai/|rill/models/transport"),
     ("the model's events: split and decoded", r"rill/models/wire"),
     ("sections: parsed and validated", r"rill/sections|rill/models/structured\.py:|pydantic"),
@@ -20,6 +20,8 @@ ELSE = "event loop and the rest"
 _WAITING = re.compile(r"select \(selectors\.py:\d+\)$|_worker \(concurrent/futures/thread|readinto \(socket")
 # A generator that passes on what it is given is in every stack: it counts only where it works itself.
 _PASSING = re.compile(r"^(sections|_ask) ")
+# DynamoDB is called by HTTP as well: what is on the way there is the store's, whatever is innermost.
+_STORED = re.compile(r"rill/stores/|rill/run_log|botocore")
 _COMPILED = tuple((name, re.compile(pattern)) for name, pattern in PARTS)
 
 
@@ -27,6 +29,8 @@ def part_of(frames: list[str]) -> str | None:
     """The part for a stack, outermost frame first; None for one that waits."""
     if _WAITING.search(frames[-1]):
         return None
+    if any(map(_STORED.search, frames)):
+        return STORED
     for depth, frame in enumerate(reversed(frames)):
         if depth and _PASSING.search(frame):
             continue

@@ -31,7 +31,7 @@ class Question(BaseModel):
 set_up_logging(os.environ)
 models = ModelClient(ModelSettings.from_env(os.environ))
 metrics = Metrics(os.environ)
-dynamo = Dynamo()
+dynamo = Dynamo(os.environ)
 store = RunStore(dynamo, os.environ["RILL_RUNS_TABLE"])
 
 
@@ -57,6 +57,11 @@ async def _stored(record: RunRecord) -> dict[str, Any]:
     return record.result or {}
 
 
+async def _close() -> None:
+    await models.close()
+    await dynamo.close()
+
+
 def _start(question: Question, record: RunRecord, invocation: Invocation) -> Run[Question]:
     return Run(
         record=record,
@@ -66,6 +71,7 @@ def _start(question: Question, record: RunRecord, invocation: Invocation) -> Run
         deadline_ms=invocation.deadline_ms,
         ledger=Ledger(),
         observe=metrics.run_ended,
+        prepare=models.ready,
     )
 
 
@@ -79,6 +85,6 @@ app = create_app(
         result=_stored,
         explain=lambda detail, document: str(detail["msg"]),
         idempotency=IdempotencyStore(dynamo, os.environ["RILL_IDEMPOTENCY_TABLE"]),
-        close=models.close,
+        close=_close,
     )
 )

@@ -29,6 +29,7 @@ LOOP = "_run (asyncio/events.py:80)"
         ),
         ([LOOP, "frames (rill/runs.py:1)", "encode (json/encoder.py:1)"], "steps and their events' way"),
         ([LOOP, "_encode (rill/runs.py:1)", "encode (json/encoder.py:1)"], "events: numbered and encoded"),
+        ([LOOP, "call (rill/stores/dynamo.py:9)", "read (httpcore2/_x.py:1)"], "log and DynamoDB"),
         ([LOOP, "stream_response (starlette/responses.py:1)"], "HTTP to the client"),
         ([LOOP], ELSE),
     ],
