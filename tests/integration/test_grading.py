@@ -204,7 +204,8 @@ async def test_usage_of_calls_that_were_given_up_is_counted(
     item, _ = stored(dynamodb[1], report.events[0].run_id, CALL["session_id"])  # type: ignore[union-attr]
     usage = json.loads(item["usage"]["S"])
     assert usage["certainty"] == "estimated"
-    assert usage["calls"] >= len(of(report, Usage)) + 2
+    # The one that was refused, and each of the others that had begun to answer by then.
+    assert usage["calls"] > len(of(report, Usage))
 
 
 async def test_leaving_closes_the_connection_to_the_model(grading: asgi.App, model: ScriptedModel) -> None:

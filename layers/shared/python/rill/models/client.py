@@ -199,16 +199,16 @@ def _build(settings: ModelSettings) -> "AsyncOpenAI":
     import httpx2
     from openai import AsyncOpenAI
 
+    from rill.network import http_client
+
     key = settings.api_key
     if not key and settings.secret_arn:
         from aws_lambda_powertools.utilities.parameters import get_secret
 
         key = str(get_secret(settings.secret_arn))
-    # Plain HTTP goes without a context for TLS; redirects are off, so that nothing leads from there to a
-    # connection that is not checked.
-    secure = tls_context() if settings.base_url.startswith("https:") else False
+    tls = tls_context() if settings.base_url.startswith("https:") else None
     timeout = httpx2.Timeout(settings.idle_timeout, connect=CONNECT_SECONDS)
-    http = httpx2.AsyncClient(verify=secure, timeout=timeout, follow_redirects=False)
+    http = http_client(timeout=timeout, tls=tls)
     return AsyncOpenAI(
         api_key=key or "none",
         base_url=settings.base_url,

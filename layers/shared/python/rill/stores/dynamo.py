@@ -141,12 +141,10 @@ class Dynamo:
             return made
         import httpx2
 
-        self._client = httpx2.AsyncClient(
-            verify=self._tls,
-            timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=20),
-        )
+        from rill.network import http_client
+
+        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        self._client = http_client(timeout=timeout, tls=self._tls)
         self._loop = asyncio.get_running_loop()
         return self._client
 
@@ -155,13 +153,13 @@ class Dynamo:
         with self._lock:
             if self._signer is not None:
                 return
-            import httpx2  # noqa: F401 - a quarter of the time of the first call
+            import rill.network  # noqa: F401 - most of the time of the first call
 
             region = self._env.get("AWS_REGION") or self._env.get("AWS_DEFAULT_REGION")
             if not region:
                 raise StoreError(detail="AWS_REGION is not set")
             self._url = self._env.get("AWS_ENDPOINT_URL_DYNAMODB") or _address(region)
-            self._tls = tls_context() if self._url.startswith("https:") else False
+            self._tls = tls_context() if self._url.startswith("https:") else None
             self._signer = Signer(region, urlsplit(self._url).netloc)
 
     async def _credentials(self) -> Credentials:
