@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 STORED = "log and DynamoDB"
 PARTS: tuple[tuple[str, str], ...] = (
-    ("HTTP from the model", r"httpcore2|httpx2|openai/|rill/models/transport"),
+    ("HTTP from the model", r"httpcore2|httpx2|openai/|rill/network|rill/models/transport"),
     ("the model's events: split and decoded", r"rill/models/wire"),
     ("sections: parsed and validated", r"rill/sections|rill/models/structured\.py:|pydantic"),
     ("events: numbered and encoded", r"rill/sse|rill/events|_encode \(rill/runs"),
