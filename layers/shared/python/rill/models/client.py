@@ -8,9 +8,9 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rill.errors import (
     InvalidOutput,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Message = dict[str, str]
 CONNECT_SECONDS = 10.0
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
 CHARACTERS_PER_TOKEN = 4
 """For estimates where a provider counts nothing. https://help.openai.com/en/articles/4936856"""
 
@@ -226,12 +227,19 @@ async def _request(
 
     create = sdk.chat.completions.with_streaming_response.create
     try:
-        response = await stack.enter_async_context(create(**options))
+        response = await stack.enter_async_context(create(**options, extra_headers=_UNCOMPRESSED))
     except (openai.APIError, httpx2.HTTPError) as error:
         raise from_sdk(error) from error
     deltas = _deltas(response)
     stack.push_async_callback(deltas.aclose)
     return deltas
+
+
+def _pieces(response: "AsyncAPIResponse[Any]") -> AsyncIterable[bytes]:
+    """The body: as the transport gives it, past the layers that would decode it, where it is as we asked."""
+    if response.headers.get("content-encoding", "identity") == "identity":
+        return cast(AsyncIterable[bytes], response.http_response.stream)
+    return response.iter_bytes()
 
 
 async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, None]:
@@ -241,7 +249,7 @@ async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, No
 
     splitter = EventSplitter()
     try:
-        async for piece in response.iter_bytes():
+        async for piece in _pieces(response):
             events = splitter.feed(piece)
             if done := DONE in events:
                 del events[events.index(DONE) :]

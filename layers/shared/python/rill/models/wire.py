@@ -33,6 +33,17 @@ class EventSplitter:
         Raises:
             UpstreamError: an event is longer than `max_bytes`.
         """
+        # The common case: one event, whole, from a provider that sends each in a write of its own.
+        if (
+            not self._held
+            and piece.startswith(b"data: ")
+            and piece.find(b"\n") == len(piece) - 2
+            and piece.endswith(b"\n\n")
+            and b"\r" not in piece
+            and len(piece) <= self._max_bytes
+        ):
+            self._first = self._after_cr = False
+            return [piece[6:-2]]
         if self._after_cr and piece:
             self._after_cr = False
             piece = piece.removeprefix(b"\n")
