@@ -200,7 +200,7 @@ def _build(settings: ModelSettings) -> "AsyncOpenAI":
     import httpx2
     from openai import AsyncOpenAI
 
-    from rill.network import http_client
+    from rill.transport import http_client
 
     key = settings.api_key
     if not key and settings.secret_arn:

@@ -141,7 +141,7 @@ class Dynamo:
             return made
         import httpx2
 
-        from rill.network import http_client
+        from rill.transport import http_client
 
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         self._client = http_client(timeout=timeout, tls=self._tls)
@@ -153,7 +153,7 @@ class Dynamo:
         with self._lock:
             if self._signer is not None:
                 return
-            import rill.network  # noqa: F401 - most of the time of the first call
+            import rill.transport  # noqa: F401 - most of the time of the first call
 
             region = self._env.get("AWS_REGION") or self._env.get("AWS_DEFAULT_REGION")
             if not region:
