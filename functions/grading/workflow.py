@@ -17,7 +17,7 @@ from rill.models.client import ModelClient
 from rill.models.structured import sections, subset
 from rill.pipeline import Output, Step, StepEvent, Task, Workflow
 
-LINES_PER_SHARD = 12
+LINES_PER_SHARD = 8
 """Rep lines one model call rates: small enough that the first ratings are there in seconds."""
 
 MAX_SHARDS_AT_ONCE = 8

@@ -18,6 +18,10 @@ FLUSH_SECONDS = 0.25
 FLUSH_BYTES = 64 * 1024
 """A batch is written when its first event is that old, or it is that large."""
 
+SILENCE_SECONDS = 0.3
+"""The same where no event follows. One that does is on its way when the write begins: the next one is then as
+far off as it can be."""
+
 HEARTBEAT_SECONDS = 0.9
 """Without events, how often the lease is renewed and the cancel flag read: within a second."""
 
@@ -77,6 +81,8 @@ class RunLog:
         self._before = before
         self._pending: list[Batch] = []
         self._bytes = 0
+        self._since = 0.0
+        self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._closing = False
         self._cancelled = False
@@ -92,8 +98,14 @@ class RunLog:
         self._bytes += len(batch.frames)
         if self._bytes > MAX_PENDING_BYTES:
             self._break("too much waits to be written")
-        elif len(self._pending) == 1 or self._bytes >= FLUSH_BYTES:
+        elif len(self._pending) == 1:
+            self._since = self._loop.time()
             self._wake.set()
+        elif self._due():
+            self._wake.set()
+
+    def _due(self) -> bool:
+        return self._bytes >= FLUSH_BYTES or self._loop.time() - self._since >= FLUSH_SECONDS
 
     async def close(self, seconds: float) -> None:
         """Write what waits; after so long it gives up. `last_seq` is then what the log holds."""
@@ -124,19 +136,19 @@ class RunLog:
         while not (self._closing and not self._pending) and not self.broken:
             if not self._pending:
                 await self._pause(HEARTBEAT_SECONDS)
-            elif self._bytes < FLUSH_BYTES and not self._closing:
-                await self._pause(FLUSH_SECONDS, until_full=True)
+            elif not self._due() and not self._closing:
+                await self._pause(SILENCE_SECONDS, until_due=True)
             if not self.broken and not (self._closing and not self._pending):
                 await self._again(self._write)
 
-    async def _pause(self, seconds: float, *, until_full: bool = False) -> None:
+    async def _pause(self, seconds: float, *, until_due: bool = False) -> None:
         """Wait until there is something to write (or enough of it), at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
                     self._wake.clear()
                     await self._wake.wait()
-                    if self._closing or self.broken or not until_full or self._bytes >= FLUSH_BYTES:
+                    if self._closing or self.broken or not until_due or self._due():
                         return
 
     async def _write(self) -> None:
@@ -156,6 +168,7 @@ class RunLog:
         self.last_seq = batch.last
         del self._pending[:count]
         self._bytes -= size
+        self._since = self._loop.time()  # of what came during the write, near enough
 
     async def _again(self, write: Callable[[], Awaitable[None]]) -> None:
         """Try until it is written, or nobody needs it any more."""
