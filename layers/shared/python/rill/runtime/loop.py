@@ -1,6 +1,7 @@
 """The process's life: start the app, take one invocation after the other, stop on SIGTERM."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Coroutine
@@ -34,6 +35,7 @@ def run(settings: Settings) -> int:
         app = load(settings.handler)
     except CannotStart as error:
         return _run(_report_start(RuntimeApi(settings.api), error.failure))
+    gc.freeze()
     return _run(_main(settings, app))
 
 
