@@ -1,5 +1,7 @@
 """The API as a FastAPI app, over whatever stores it is given."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -29,9 +31,24 @@ class _Api(FastAPI):
         return self.openapi_schema
 
 
-def create_api(stores: Stores) -> FastAPI:
-    """The app with all its routes; its OpenAPI document is at `/openapi.json`."""
+def create_api(stores: Stores, close: Callable[[], Awaitable[None]] | None = None) -> FastAPI:
+    """The app with all its routes; its OpenAPI document is at `/openapi.json`.
+
+    Args:
+        stores: what it reads and writes.
+        close: awaited at the end of its lifespan.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if close is not None:
+                await close()
+
     app = _Api(
+        lifespan=lifespan,
         title="Rill results",
         version=__version__,
         summary="What Rill keeps: sessions, runs, line ratings, and figures over them.",

@@ -27,7 +27,8 @@ def build(env: Mapping[str, str]) -> FastAPI:
             sessions=SessionStore(dynamo, env["RILL_SESSIONS_TABLE"]),
             runs=RunQueryStore(dynamo, env["RILL_RUNS_TABLE"]),
             ratings=LineRatingStore(dynamo, env["RILL_LINE_RATINGS_TABLE"]),
-        )
+        ),
+        dynamo.close,
     )
 
 

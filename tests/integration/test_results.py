@@ -8,7 +8,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from rill.stores.dynamo import Dynamo
 from rill.stores.runs import RunStore
 from tests.support.dynamodb import dynamodb_server
 from tests.support.results import Api, allowed, rating, run, tables
@@ -126,7 +125,7 @@ async def test_runs_of_one_moment_are_all_listed(api: Api) -> None:
 
 
 async def test_a_run_is_followed_without_reading_its_result(api: Api) -> None:
-    runs = RunStore(Dynamo(), "Runs")
+    runs = RunStore(api.filler, "Runs")
     result = {"scores": {"overall": 7}, "text": "é" * 450_000}
     begun = run("r-1", START, state="running", ended_at=None, result=None, owner="me")
     await runs.begin(begun)
@@ -156,7 +155,7 @@ async def test_a_run_is_followed_without_reading_its_result(api: Api) -> None:
 
 
 async def test_a_tag_changes_with_what_is_shown_and_not_with_the_lease(api: Api) -> None:
-    runs = RunStore(Dynamo(), "Runs")
+    runs = RunStore(api.filler, "Runs")
     begun = run("r-1", START, state="running", ended_at=None, result=None, owner="me")
     await runs.begin(begun)
     tag = (await api.get("/runs/r-1")).headers["etag"]
@@ -247,7 +246,7 @@ async def test_an_export_too_large_to_send_ends_reading_early(api: Api) -> None:
 
 
 async def test_a_run_too_large_to_send_says_where_it_is(api: Api) -> None:
-    runs = RunStore(Dynamo(), "Runs")
+    runs = RunStore(api.filler, "Runs")
     begun = run("r-1", START, state="running", ended_at=None, result=None, owner="me")
     await runs.begin(begun)
     await runs.finish(replace(begun, state="complete", result={"text": "x" * 6_000_000}))

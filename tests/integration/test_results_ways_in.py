@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from mangum import Mangum
 
 from local.functions.template import read
@@ -99,8 +100,17 @@ def test_through_the_handler(server: str, loop: None) -> None:
     with tables(server) as client:
         client.put_item(TableName="Runs", Item=to_item(run("r-1", 1)))
         # It reads its environment once, when it is imported, as Lambda has it.
-        handler = importlib.import_module("results.app").handler
-        _through(handler)
+        results = importlib.import_module("results.app")
+        try:
+            _through(results.handler)
+        finally:
+            asyncio.get_event_loop().run_until_complete(_end(results.app))
+
+
+async def _end(app: FastAPI) -> None:
+    """The end of the app's lifespan, which Lambda does not wait for."""
+    async with app.router.lifespan_context(app):
+        pass
 
 
 def _through(handler: Mangum) -> None:

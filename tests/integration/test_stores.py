@@ -50,7 +50,9 @@ async def dynamo(server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
     client = make_tables(server)
-    yield Dynamo()
+    made = Dynamo()
+    yield made
+    await made.close()
     for name in client.list_tables()["TableNames"]:
         client.delete_table(TableName=name)
     client.close()

@@ -146,7 +146,7 @@ class Api:
                 sessions=self.sessions, runs=self.runs, ratings=LineRatingStore(self.dynamo, "LineRatings")
             )
         )
-        self._filler = Dynamo()
+        self.filler = Dynamo()
         self._client = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=self.app), base_url="http://results"
         )
@@ -158,17 +158,17 @@ class Api:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.aclose()
+        await self.dynamo.close()
+        await self.filler.close()
 
     async def keep(self, record: RunRecord, *ratings: LineRatingRecord) -> None:
         """Write a run as it stands, and ratings of it, past the API."""
         await self.keep_all([record])
-        await LineRatingStore(self._filler, "LineRatings").put(
-            record.session_id, record.run_id, list(ratings)
-        )
+        await LineRatingStore(self.filler, "LineRatings").put(record.session_id, record.run_id, list(ratings))
 
     async def keep_all(self, records: list[RunRecord]) -> None:
         """Write many runs."""
-        await self._filler.write_all("Runs", [{"PutRequest": {"Item": to_item(one)}} for one in records])
+        await self.filler.write_all("Runs", [{"PutRequest": {"Item": to_item(one)}} for one in records])
 
     async def get(self, path: str, etag: str | None = None, **query: Any) -> httpx2.Response:
         """GET with those parameters; those that are None are left out."""
