@@ -27,6 +27,7 @@ PARTS = (
     "grading",
     "writes",
     "latency",
+    "delivery",
     "adapter",
     "resume",
     "batch",
