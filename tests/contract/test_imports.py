@@ -15,7 +15,7 @@ FUNCTIONS = ROOT / "functions"
 _BASE = {"", "errors"}  # "" is rill itself, with the version
 _PURE = _BASE | {"events", "sse", "sections", "channel", "pipeline", "tls", "transport"}
 _LIFE = _PURE | {"stores", "ledger", "run_log", "observability"}
-_SERVICE = _LIFE | {"runs", "follow", "queue"}
+_SERVICE = _LIFE | {"models", "runs", "follow", "queue"}
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),

@@ -12,6 +12,7 @@ from rill import web
 from rill.conformance import Report, check
 from rill.errors import RillError
 from rill.events import Chunk, Item, Section, Usage
+from rill.models.client import LEISURE
 from rill.pipeline import Execution, Output, Step, StepEvent, Task, Workflow
 from rill.runs import Run
 from rill.stores.runs import RunRecord, RunStore
@@ -32,6 +33,7 @@ class Document:
         gates: by step; open unless a test closes them.
         errors: by step: what its next attempts raise, before they end.
         ran: the steps that began, in order.
+        leisure: how long a model client would wait between two reads, of each step that began.
         done: by step; set once an attempt has ended, or what it had opened was closed.
     """
 
@@ -43,6 +45,7 @@ class Document:
             gate.set()
         self.errors: dict[str, list[Exception]] = {}
         self.ran: list[str] = []
+        self.leisure: list[float] = []
         self.done = {name: asyncio.Event() for name in self.gates}
 
     @property
@@ -84,6 +87,7 @@ class Document:
         return record.result or {}
 
     async def _gated(self, task: Task[Subject]) -> None:
+        self.leisure.append(LEISURE.get())
         try:
             await self.gates[task.step].wait()
         finally:

@@ -10,6 +10,7 @@ import pytest
 from rill import follow, runs
 from rill.conformance import check, check_order
 from rill.pipeline import Execution
+from rill.service import LEISURE_SECONDS
 from rill.stores.runs import now_ms
 from tests.support.asgi import call
 from tests.support.client import view
@@ -107,6 +108,15 @@ async def test_a_queued_run_is_done_by_the_worker_and_can_be_followed() -> None:
     assert report.events[0].type == "start"
     assert report.of("reset") == []
     assert report.terminal.data == RESULT
+
+
+async def test_a_worker_reads_at_leisure_and_nobody_else_does() -> None:
+    document = Document()
+    app = document.app()
+    assert await work(app, await queued(document, app)) == DONE
+    assert document.leisure == [LEISURE_SECONDS] * 3
+    await post(app)
+    assert document.leisure[3:] == [0.0] * 3
 
 
 async def test_a_message_that_comes_twice_does_not_run_it_twice() -> None:

@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from rill.errors import (
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Message = dict[str, str]
 CONNECT_SECONDS = 10.0
+LEISURE: ContextVar[float] = ContextVar("rill_leisure", default=0.0)
+"""Seconds between two reads of an answer that nobody watches. A read costs the same for one word and for ten."""
+
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 CHARACTERS_PER_TOKEN = 4
 """For estimates where a provider counts nothing. https://help.openai.com/en/articles/4936856"""
@@ -253,7 +257,7 @@ async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, No
     import httpx2
     import openai
 
-    splitter = EventSplitter()
+    splitter, pause = EventSplitter(), LEISURE.get()
     try:
         async for piece in _pieces(response):
             events = splitter.feed(piece)
@@ -266,5 +270,7 @@ async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, No
                 raise from_event(found.error)
             if done:
                 return
+            if pause:
+                await asyncio.sleep(pause)
     except (openai.APIError, httpx2.HTTPError) as error:
         raise from_sdk(error) from error
