@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 Message = dict[str, str]
 CONNECT_SECONDS = 10.0
 LEISURE: ContextVar[float] = ContextVar("rill_leisure", default=0.0)
-"""Seconds between two reads of an answer that nobody watches. A read costs the same for one word and for ten."""
+"""Seconds between two reads of an answer that nobody watches: ten words at once cost what one does."""
 
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 CHARACTERS_PER_TOKEN = 4
