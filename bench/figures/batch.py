@@ -45,7 +45,7 @@ async def measure(*, quick: bool) -> Part:
         better="higher",
         note=(
             f"CPU of one session: Rill's worker {spent[WORKER] * 1000:.0f} ms in {seconds:.0f} s, and"
-            f" {spent[RILL] * 1000:.0f} ms where somebody watches; the worker reads ten times a second"
+            f" {spent[RILL] * 1000:.0f} ms where somebody watches; the worker reads four times a second"
         ),
     )
     return Part(

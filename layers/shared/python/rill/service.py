@@ -26,7 +26,8 @@ from rill.stores.runs import RunStore
 R = TypeVar("R", bound=BaseModel)
 logger = logging.getLogger(__name__)
 
-LEISURE_SECONDS = 0.1
+LEISURE_SECONDS = 0.25
+"""How often a worker reads what a model has said: as often as its log is written, which is all that shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +279,6 @@ class Service(Generic[R]):
             if found.state == "running":  # perhaps delivered twice: look again when it must be over
                 return False
             run = await self._take_up(found, None, invocation)
-            # Who follows it does so by its log: a tenth of a second is none to them.
             LEISURE.set(LEISURE_SECONDS)
             async for _ in run.frames():
                 pass

@@ -4,7 +4,8 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import h11
 
@@ -158,7 +159,10 @@ class Post:
         Raises:
             ApiError: the API does not want any more of it.
         """
-        await self._send(h11.Data(data=data))
+        if self._unsent:
+            await self._send(h11.Data(data=data))
+        elif data:
+            await self._through(self._connection.write_chunk, data)
 
     async def end(self, trailers: Headers = ()) -> None:
         """Finish, and wait until the API has taken it all. Raises as `write` does."""
@@ -168,9 +172,12 @@ class Post:
 
     async def _send(self, event: h11.Event) -> None:
         events, self._unsent = [*self._unsent, event], []
+        await self._through(self._connection.send, *events)
+
+    async def _through(self, write: Callable[..., Awaitable[None]], *what: Any) -> None:
         if not self._answer.done():
             try:
-                await self._connection.send(*events)
+                await write(*what)
             except ApiError:
                 if not self._answer.done():
                     raise

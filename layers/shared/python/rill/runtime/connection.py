@@ -69,7 +69,14 @@ class Connection:
         Raises:
             ApiError: the connection broke.
         """
-        data = b"".join(self._protocol.send(event) or b"" for event in events)
+        await self.write(b"".join(self._protocol.send(event) or b"" for event in events))
+
+    async def write_chunk(self, data: bytes) -> None:
+        """A piece of a chunked body, not an empty one. h11 writes the same, and its state stays as it is."""
+        await self.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def write(self, data: bytes) -> None:
+        """Write what is HTTP already; as `send` otherwise."""
         try:
             self._writer.write(data)
             await self._writer.drain()
