@@ -97,3 +97,9 @@ def test_what_arrived_together_is_one_delta() -> None:
 def test_what_comes_before_an_error_counts_and_nothing_after_it() -> None:
     events = [chunk(content="a"), b'{"error":{"message":"x"}}', b"no JSON"]
     assert delta(events) == Delta("a", error={"message": "x"})
+
+
+def test_what_comes_before_a_broken_event_counts() -> None:
+    found = delta([chunk(content="a"), b"{", chunk(content="b")])
+    assert found.text == "a"
+    assert "is not JSON" in str(found.broken)

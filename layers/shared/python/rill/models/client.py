@@ -268,6 +268,8 @@ async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, No
                 yield found
             if found.error is not None:
                 raise from_event(found.error)
+            if found.broken is not None:
+                raise found.broken
             if done:
                 return
             if pause:

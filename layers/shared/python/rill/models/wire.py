@@ -90,45 +90,55 @@ class Tokens:
 
 @dataclass(slots=True)
 class Delta:
-    """What events say: a piece of the answer, a piece of a refusal, the end, the count, an error."""
+    """What events say: a piece of the answer, of a refusal, the end, the count, an error, a break."""
 
     text: str = ""
     refusal: str = ""
     finish: str | None = None
     tokens: Tokens | None = None
     error: dict[str, Any] | None = None
+    broken: UpstreamError | None = None
 
 
 def delta(events: Iterable[bytes]) -> Delta:
-    """Read the data of events that arrived together as one delta; what follows an error is not read.
+    """Read the data of events that arrived together as one delta; what follows a mistake is not read.
 
     Raises:
-        UpstreamError: one is not a chat completion chunk.
+        UpstreamError: the first is not a chat completion chunk. For a later one it is `broken`.
     """
     said = Delta()
     texts: list[str] = []
-    for data in events:
+    for number, data in enumerate(events):
         try:
-            chunk = jiter.from_json(data, cache_mode="keys")
-        except ValueError as error:
-            raise UpstreamError(detail=f"an event of the model's is not JSON: {error}") from error
-        try:
-            # The common case first, and alone: an event that is no piece of text takes the other way.
-            (choice,) = chunk["choices"]
-            text = choice["delta"]["content"]
-            if type(text) is str and choice["finish_reason"] is None and chunk["usage"] is None:
-                texts.append(text)
-                continue
-        except (KeyError, TypeError, ValueError):
-            pass
-        _read(chunk, said, texts)
-        if said.error is not None:
+            _read(data, said, texts)
+        except UpstreamError as error:
+            if not number:
+                raise
+            said.broken = error
+        if said.error is not None or said.broken is not None:
             break
     said.text = "".join(texts)
     return said
 
 
-def _read(chunk: Any, said: Delta, texts: list[str]) -> None:
+def _read(data: bytes, said: Delta, texts: list[str]) -> None:
+    try:
+        chunk = jiter.from_json(data, cache_mode="keys")
+    except ValueError as error:
+        raise UpstreamError(detail=f"an event of the model's is not JSON: {error}") from error
+    try:
+        # The common case first, and alone: an event that is no piece of text takes the other way.
+        (choice,) = chunk["choices"]
+        text = choice["delta"]["content"]
+        if type(text) is str and choice["finish_reason"] is None and chunk["usage"] is None:
+            texts.append(text)
+            return
+    except (KeyError, TypeError, ValueError):
+        pass
+    _read_all(chunk, said, texts)
+
+
+def _read_all(chunk: Any, said: Delta, texts: list[str]) -> None:
     if not isinstance(chunk, dict):
         raise UpstreamError(detail="an event of the model's is no object")
     if chunk.get("error") is not None:
