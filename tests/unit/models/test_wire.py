@@ -103,3 +103,9 @@ def test_what_comes_before_a_broken_event_counts() -> None:
     found = delta([chunk(content="a"), b"{", chunk(content="b")])
     assert found.text == "a"
     assert "is not JSON" in str(found.broken)
+
+
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_text_in_the_last_event_counts(finish: str) -> None:
+    last = json.dumps({"choices": [{"delta": {"content": "end"}, "finish_reason": finish}], "usage": None})
+    assert delta([last.encode()]) == Delta("end", finish=finish)
