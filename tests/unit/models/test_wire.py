@@ -109,3 +109,8 @@ def test_what_comes_before_a_broken_event_counts() -> None:
 def test_text_in_the_last_event_counts(finish: str) -> None:
     last = json.dumps({"choices": [{"delta": {"content": "end"}, "finish_reason": finish}], "usage": None})
     assert delta([last.encode()]) == Delta("end", finish=finish)
+
+
+def test_a_chunk_with_all_of_its_fields_is_read_the_quick_way() -> None:
+    whole = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}], "usage": None}
+    assert delta([json.dumps(whole).encode()] * 2) == Delta("aa")
