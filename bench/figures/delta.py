@@ -32,6 +32,8 @@ async def measure(*, quick: bool) -> Part:
             f" a whole run, by its deltas, after a first run that loads things. {rounds} rounds. Rill's runs"
             " are logged to DynamoDB as they are in production, and what arrives together may be read"
             " together; the peers keep nothing."
+            " Rill joins the text of one read, so that a text at full speed is a handful of events where the"
+            " peers send one for each delta."
         ),
         figures=[
             _figure("CPU of a delta, structured", structured, STRUCTURED, 0.12),

@@ -82,7 +82,9 @@ class Parts:
             if (event.step, event.section) not in self._whole:
                 self._by_step.setdefault(event.step, {}).setdefault(event.section, []).append(event.data)
         elif isinstance(event, Chunk):
-            self._by_step.setdefault(event.step, {}).setdefault("text", []).append(event.content)
+            # As bytes: a list of pieces, or a StringIO, would hold every one of them.
+            text = self._by_step.setdefault(event.step, {}).setdefault("text", bytearray())
+            text += event.content.encode("utf-8", "surrogatepass")
         elif isinstance(event, Reset):
             self._by_step.pop(event.step, None)
             self._whole = {key for key in self._whole if key[0] != event.step}
@@ -94,7 +96,7 @@ class Parts:
         for step, parts in self._by_step.items():
             for name, value in parts.items():
                 if name == "text" and (step, name) not in self._whole:
-                    merged[step] = "".join(value)
+                    merged[step] = value.decode("utf-8", "surrogatepass")
                 else:
                     merged[name] = value
         return merged

@@ -1,7 +1,7 @@
 """The one DynamoDB client of a function: its JSON protocol over kept connections, signed here.
 
-boto3's client would do the same. It takes a fifth of a second to import and build, 20 MB, and several times
-the CPU time a call, in a thread that holds up the events' (docs/decisions/0003).
+boto3's client would do the same. It takes twice as long to import and build, 20 MB, and twice the CPU time a
+call, in a thread that holds up the events' (docs/decisions/0003).
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 """
 
