@@ -16,14 +16,17 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
 FLUSH_BYTES = 64 * 1024
-"""A batch is written when its first event is that old, or it is that large."""
+"""A batch is written with the first event that finds it so old, or that makes it so large."""
+
+ASIDE_SECONDS = 0.002
+"""How long after that event: whoever reads it has it by then, also on the same processor, and the next one is
+not there yet."""
 
 SILENCE_SECONDS = 0.3
-"""The same where no event follows. One that does is on its way when the write begins: the next one is then as
-far off as it can be."""
+"""How old a batch gets where no event follows."""
 
 HEARTBEAT_SECONDS = 0.9
-"""Without events, how often the lease is renewed and the cancel flag read: within a second."""
+"""The longest time without a write: it renews the lease and reads the cancel flag, within a second."""
 
 MAX_BATCH_BYTES = 300_000
 MAX_PENDING_BYTES = 4 * 1024 * 1024
@@ -81,8 +84,10 @@ class RunLog:
         self._before = before
         self._pending: list[Batch] = []
         self._bytes = 0
-        self._since = 0.0
+        self._fresh = 0  # bytes that came since the last write began
+        self._since = 0.0  # when the first of them came, or that write began
         self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + HEARTBEAT_SECONDS
         self._wake = asyncio.Event()
         self._closing = False
         self._cancelled = False
@@ -94,18 +99,23 @@ class RunLog:
         """Take events to be written. Never waits."""
         if self.broken:
             return
+        now = self._loop.time()
+        if not self._pending:
+            self._since = now
         self._pending.append(batch)
         self._bytes += len(batch.frames)
+        self._fresh += len(batch.frames)
         if self._bytes > MAX_PENDING_BYTES:
             self._break("too much waits to be written")
-        elif len(self._pending) == 1:
-            self._since = self._loop.time()
-            self._wake.set()
-        elif self._due():
-            self._wake.set()
+        elif self._fresh >= FLUSH_BYTES or now - self._since >= FLUSH_SECONDS:
+            self._write_by(now + ASIDE_SECONDS)
+        else:
+            self._write_by(self._since + SILENCE_SECONDS)
 
-    def _due(self) -> bool:
-        return self._bytes >= FLUSH_BYTES or self._loop.time() - self._since >= FLUSH_SECONDS
+    def _write_by(self, due: float) -> None:
+        if due < self._due:
+            self._due = due
+            self._wake.set()
 
     async def close(self, seconds: float) -> None:
         """Write what waits; after so long it gives up. `last_seq` is then what the log holds."""
@@ -129,46 +139,48 @@ class RunLog:
         self.broken = True
         self._pending.clear()
         self._bytes = 0
+        self._wake.set()
+
+    @property
+    def _over(self) -> bool:
+        return self.broken or (self._closing and not self._pending)
 
     async def _run(self) -> None:
         if self._before is not None:
             await self._again(self._before)
-        while not (self._closing and not self._pending) and not self.broken:
-            if not self._pending:
-                await self._pause(HEARTBEAT_SECONDS)
-            elif not self._due() and not self._closing:
-                await self._pause(SILENCE_SECONDS, until_due=True)
-            if not self.broken and not (self._closing and not self._pending):
+        while not self._over:
+            await self._until_due()
+            if not self._over:
                 await self._again(self._write)
 
-    async def _pause(self, seconds: float, *, until_due: bool = False) -> None:
-        """Wait until there is something to write (or enough of it), at most so long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    self._wake.clear()
+    async def _until_due(self) -> None:
+        while not (self._closing or self.broken) and (left := self._due - self._loop.time()) > 0:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
                     await self._wake.wait()
-                    if self._closing or self.broken or not until_due or self._due():
-                        return
 
     async def _write(self) -> None:
         """One write: all that waits, or as much as an item takes; or a heartbeat."""
-        record = self._current()
-        if not self._pending:
-            await self._store.renew(record, heed_cancel=not self._cancelled)
-            return
+        record, began = self._current(), self._loop.time()
+        self._since, self._fresh = began, 0
+        self._due = began + HEARTBEAT_SECONDS
         count, size = 0, 0
         for batch in self._pending:
             if count and size + len(batch.frames) > MAX_BATCH_BYTES:
                 break
             count, size = count + 1, size + len(batch.frames)
+        if not count:
+            await self._store.renew(record, heed_cancel=not self._cancelled)
+            return
         taken = self._pending[:count]
         batch = Batch(first=taken[0].first, last=taken[-1].last, frames=b"".join(b.frames for b in taken))
         await self._store.append(replace(record, last_seq=batch.last), batch, heed_cancel=not self._cancelled)
         self.last_seq = batch.last
         del self._pending[:count]
         self._bytes -= size
-        self._since = self._loop.time()  # of what came during the write, near enough
+        if self._bytes >= FLUSH_BYTES:
+            self._write_by(began)
 
     async def _again(self, write: Callable[[], Awaitable[None]]) -> None:
         """Try until it is written, or nobody needs it any more."""
