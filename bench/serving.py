@@ -39,10 +39,24 @@ class Model:
 @asynccontextmanager
 async def model() -> AsyncIterator[Model]:
     """The model in a process of its own."""
+    async with _listening("bench.model") as port:
+        yield Model(port)
+
+
+@asynccontextmanager
+async def far_dynamodb(around: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
+    """`around` with a DynamoDB that takes no time of this machine's processors; see there."""
+    async with _listening("bench.far_dynamodb") as port:
+        yield {**around, "AWS_ENDPOINT_URL_DYNAMODB": f"http://{HOST}:{port}"}
+
+
+@asynccontextmanager
+async def _listening(module: str) -> AsyncIterator[int]:
+    """A module of the benchmarks in a process of its own; yields the port that it prints."""
     env = clean_env(PYTHONPATH=str(ROOT))
-    async with process([own_python(), "-m", "bench.model"], env, cwd=ROOT, listen=True) as started:
+    async with process([own_python(), "-m", module], env, cwd=ROOT, listen=True) as started:
         assert started.stdout is not None
-        yield Model(int(await started.stdout.readline()))
+        yield int(await started.stdout.readline())
 
 
 @asynccontextmanager

@@ -44,6 +44,18 @@ async def test_a_cancelled_producer_leaves_its_place() -> None:
     await stays
 
 
+async def test_a_producer_that_is_just_being_cancelled_has_left_its_place() -> None:
+    channel: Channel[str] = Channel(1)
+    await channel.put("first")
+    gone, stays = (asyncio.create_task(channel.put(name)) for name in ("gone", "stays"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert [await channel.take(), await channel.take()] == [["first"], ["stays"]]
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    await stays
+
+
 async def test_a_producer_cancelled_after_its_turn_has_still_delivered() -> None:
     channel: Channel[str] = Channel(1)
     await channel.put("first")
@@ -73,3 +85,24 @@ async def test_silence_gives_an_empty_list_and_closing_gives_none() -> None:
 def test_a_channel_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Channel(0)
+
+
+async def test_who_waits_has_a_value_before_its_producer_goes_on() -> None:
+    channel: Channel[str] = Channel(8)
+    order: list[str] = []
+
+    async def produce() -> None:
+        for value in "abc":
+            await channel.put(value)
+            order.append(f"put {value}")
+
+    async def consume() -> None:
+        while (values := await channel.take()) is not None:
+            order.extend(f"took {value}" for value in values)
+
+    consumer = asyncio.create_task(consume())
+    await asyncio.sleep(0)
+    await produce()
+    channel.close()
+    await consumer
+    assert order == ["took a", "put a", "took b", "put b", "took c", "put c"]

@@ -28,6 +28,15 @@ def test_byte_by_byte() -> None:
     assert (body, decoder.done) == (DECODED, True)
 
 
+def test_a_chunk_at_a_time() -> None:
+    decoder = ChunkedDecoder()
+    chunks = [b"x", b"\r\n", b"1\r\n", b"y" * 4096, b"5\r\nhello\r\n"]
+    assert [decoder.feed(b"%X\r\n%b\r\n" % (len(chunk), chunk)) for chunk in chunks] == chunks
+    assert not decoder.done
+    assert decoder.feed(b"0\r\n\r\n") == b""
+    assert decoder.done
+
+
 @pytest.mark.parametrize("at", range(len(BODY) + 1))
 def test_every_cut(at: int) -> None:
     decoder = ChunkedDecoder()

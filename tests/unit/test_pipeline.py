@@ -260,3 +260,52 @@ def test_a_workflow_that_cannot_run_is_refused(steps: list[Step[Log]], match: st
 
 def test_a_workflow_announces_its_steps() -> None:
     assert [info.step for info in Workflow("w", [step("a", says), step("b", says)]).infos] == ["a", "b"]
+
+
+async def test_drained_what_runs_ends_and_nothing_else_begins() -> None:
+    async def drains(task: Task[Log]) -> AsyncGenerator[StepEvent, None]:
+        execution.drain()
+        yield Output("done")
+
+    steps = [
+        step("a", drains),
+        step("b", says, after=("a",)),
+        step("c", says, after=("b",)),
+        step("d", says, after=("a", "c")),
+    ]
+    execution = Execution(Workflow("w", steps), list[str]())
+    events = [event async for batch in execution.batches() for event in batch]
+    assert [kind for kind in kinds(events) if kind.startswith("step")] == ["step_start:a", "step_complete:a"]
+    assert execution.outputs == {"a": "done"}
+    assert execution.unfinished == ["b", "c", "d"]
+    assert execution.failure is None
+
+
+async def test_drained_a_step_that_fails_is_not_tried_again() -> None:
+    async def drains(task: Task[Log]) -> AsyncGenerator[StepEvent, None]:
+        execution.drain()
+        raise UpstreamError
+        yield
+
+    steps = [step("a", drains, attempts=3), step("b", says, after=("a",))]
+    execution = Execution(Workflow("w", steps), list[str]())
+    events = [event async for batch in execution.batches() for event in batch]
+    assert kinds(events) == ["step_start:a", "step_error:a"]
+    assert execution.unfinished == ["a", "b"]
+
+
+async def test_stopped_from_outside_the_first_reason_counts() -> None:
+    async def stays(task: Task[Log]) -> AsyncGenerator[StepEvent, None]:
+        yield Chunk(step=task.step, content="x")
+        await asyncio.Event().wait()
+
+    execution = Execution(Workflow("w", [step("a", stays)]), list[str]())
+    events: list[Event] = []
+    async for batch in execution.batches():
+        events += batch
+        if any(isinstance(event, Chunk) for event in batch):
+            execution.stop(UpstreamError())
+            execution.stop(ModelRefused())
+    assert kinds(events) == ["step_start:a", "chunk:a"]
+    assert execution.failure is not None
+    assert isinstance(execution.failure[1], UpstreamError)

@@ -1,8 +1,10 @@
 """A bounded channel: many producers that wait their turn, one consumer that takes all there is."""
 
 import asyncio
-from collections import Counter, deque
+from collections import defaultdict, deque
 from typing import Generic, TypeVar
+
+from rill.waiter import Waiter
 
 T = TypeVar("T")
 
@@ -19,16 +21,18 @@ class Channel(Generic[T]):
             raise ValueError("a lane holds at least one value")
         self._size = size
         self._values: deque[T] = deque()
-        self._queued: Counter[str] = Counter()
+        self._queued: defaultdict[str, int] = defaultdict(int)
         self._waiting: deque[tuple[asyncio.Future[None], T, str]] = deque()
-        self._consumer: asyncio.Future[None] | None = None
+        self._consumer = Waiter()
         self._closed = False
 
     async def put(self, value: T, lane: str = "") -> None:
         """Queue `value`; returns once its lane has room for it."""
         if self._queued[lane] < self._size:
             self._append(value, lane)
-            self._wake()
+            if self._consumer.waiting:
+                self._consumer.wake()
+                await asyncio.sleep(0)  # the consumer's turn: somebody waits for the value
             return
         turn = asyncio.get_running_loop().create_future()
         entry = (turn, value, lane)
@@ -43,7 +47,8 @@ class Channel(Generic[T]):
     def close(self) -> None:
         """No more values will come; what is queued can still be taken."""
         self._closed = True
-        self._wake()
+        self._consumer.wake()
+        self._consumer.close()
 
     async def take(self, timeout: float | None = None) -> list[T] | None:
         """All queued values, waiting for the first.
@@ -52,7 +57,7 @@ class Channel(Generic[T]):
             An empty list after `timeout` seconds without one; None when the channel is closed and empty.
         """
         if not self._values and not self._closed:
-            await self._wait(timeout)
+            await self._consumer.wait(timeout)
         if not self._values:
             return None if self._closed else []
         taken = list(self._values)
@@ -60,28 +65,12 @@ class Channel(Generic[T]):
         self._queued.clear()
         for entry in list(self._waiting):
             turn, value, lane = entry
-            if self._queued[lane] < self._size:
+            if self._queued[lane] < self._size and not turn.done():  # it is where its producer was cancelled
                 self._waiting.remove(entry)
                 self._append(value, lane)
-                if not turn.done():
-                    turn.set_result(None)
+                turn.set_result(None)
         return taken
 
     def _append(self, value: T, lane: str) -> None:
         self._values.append(value)
         self._queued[lane] += 1
-
-    async def _wait(self, timeout: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._consumer = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, self._wake)
-        try:
-            await self._consumer
-        finally:
-            self._consumer = None
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self) -> None:
-        if self._consumer is not None and not self._consumer.done():
-            self._consumer.set_result(None)

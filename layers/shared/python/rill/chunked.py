@@ -31,6 +31,16 @@ class ChunkedDecoder:
         Raises:
             BadChunk: what came is no chunk.
         """
+        # The common case: one chunk, whole, from a server that sends each in a write of its own.
+        if (
+            self._state == self._size
+            and not self._pending
+            and piece.endswith(b"\r\n")
+            and 0 < (end := piece.find(b"\r\n")) < 16
+            and _HEX.issuperset(digits := piece[:end])
+            and 0 < int(digits, 16) == len(piece) - end - 4
+        ):
+            return piece[end + 2 : -2]
         if self._pending:
             piece, self._pending = self._pending + piece, b""
         found: list[bytes] = []

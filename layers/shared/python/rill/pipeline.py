@@ -192,6 +192,7 @@ class Execution(Generic[C]):
             for task in (*self._tasks, closer):
                 task.cancel()
             await asyncio.gather(*self._tasks, closer, return_exceptions=True)
+            self._channel.close()
 
     async def _close_when_done(self) -> None:
         await asyncio.wait(self._tasks) if self._tasks else None

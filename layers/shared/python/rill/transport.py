@@ -17,6 +17,7 @@ import h11
 import httpx2
 
 from rill.chunked import BadChunk, ChunkedDecoder
+from rill.waiter import Waiter
 
 KEEP_SECONDS = 60.0
 """How long a connection is kept that nobody uses."""
@@ -124,7 +125,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self._drained = asyncio.Event()
         self._drained.set()
         self._paused = False
@@ -141,7 +142,7 @@ class _Connection(asyncio.Protocol):
         if len(self._buffer) > MAX_BUFFER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        self._waiter.wake()
 
     def eof_received(self) -> None:
         self._end(httpx2.RemoteProtocolError("the server closed the connection"))
@@ -158,11 +159,7 @@ class _Connection(asyncio.Protocol):
 
     def _end(self, error: Exception) -> None:
         self._over = self._over or error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._waiter.wake()
 
     # -- ours
 
@@ -177,6 +174,7 @@ class _Connection(asyncio.Protocol):
         return not poll.poll(0) and self._loop.time() - self._idle_since < KEEP_SECONDS
 
     def rest(self) -> None:
+        self._waiter.close()
         self._idle_since = self._loop.time()
 
     async def write(self, data: bytes, timeout: float | None) -> None:
@@ -195,7 +193,7 @@ class _Connection(asyncio.Protocol):
         if not self._buffer:
             if self._over is not None:
                 raise self._over
-            await self._wait(timeout)
+            await self._waiter.wait(timeout)
             if not self._buffer:
                 raise self._over or httpx2.ReadTimeout(f"nothing came in {timeout} s")
         data = bytes(self._buffer)
@@ -205,17 +203,8 @@ class _Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
-    async def _wait(self, timeout: float | None) -> None:
-        self._waiter = self._loop.create_future()
-        timer = None if timeout is None else self._loop.call_later(timeout, self._wake)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-
     def abort(self) -> None:
+        self._waiter.close()
         if self._transport is not None:
             self._transport.abort()
 
