@@ -11,7 +11,10 @@ Effectiveness = Literal["excellent", "good", "poor", "missed_opportunity"]
 Cursor = Annotated[
     str | None, Field(description="Give it as `cursor` for the next page; null after the last one.")
 ]
-Cost = Annotated[float | None, Field(description="Null where a price is unknown.")]
+Cost = Annotated[
+    float | None,
+    Field(description="Null where a price is unknown; in lists also until the run has ended."),
+]
 
 
 class Strict(BaseModel):

@@ -12,6 +12,7 @@ import pytest
 from rill.errors import RillError
 from rill.stores.dynamo import ConditionFailed, Dynamo, StoreError
 from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
+from rill.stores.queries import RunQueryStore
 from rill.stores.runs import Batch, RunRecord, RunStore
 from tests.support.dynamodb import dynamodb_server, make_tables
 
@@ -78,6 +79,47 @@ async def test_a_run_comes_back_as_it_was_stored(dynamo: Dynamo) -> None:
     assert await store.get("r-1") == RUN
     await store.finish(ENDED)
     assert await store.get("r-1") == ENDED
+
+
+async def test_while_a_run_is_on_its_entries_in_the_indexes_stay_as_they_are(dynamo: Dynamo) -> None:
+    """Each change of an entry is a write that is billed."""
+
+    async def entries() -> list[Any]:
+        found = [
+            await dynamo.query(
+                TableName="Runs",
+                IndexName=index,
+                KeyConditionExpression="#key = :value",
+                ExpressionAttributeNames={"#key": name},
+                ExpressionAttributeValues={":value": {"S": value}},
+            )
+            for index, name, value in (
+                ("by_session", "session_id", "s-1"),
+                ("by_workflow", "workflow", "grading"),
+            )
+        ]
+        assert [len(items) for items in found] == [1, 1]
+        return found
+
+    store, owned = RunStore(dynamo, "Runs"), replace(RUN, owner="me")
+    await store.begin(owned)
+    before = await entries()
+    for seq, cost in ((10, 0.25), (20, 0.5)):
+        used = replace(
+            owned, last_seq=seq, cost_usd=cost, usage={"calls": seq}, progress=seq, attempts={"a": 1}
+        )
+        await store.append(used, Batch(first=seq - 9, last=seq, frames=b"x"))
+        await store.renew(used)
+    assert await entries() == before
+    found = await store.get("r-1")
+    assert found is not None
+    assert (found.cost_usd, found.last_seq) == (0.5, 20)
+    standing = await RunQueryStore(dynamo, "Runs").standing("r-1")
+    assert standing is not None
+    assert standing.cost_usd == 0.5
+    lost = await store.fail_lost(found, {"code": "internal"})
+    assert lost.cost_usd == 0.5
+    assert [items[0]["cost_usd"] for items in await entries()] == [{"S": "0.5"}] * 2
 
 
 async def test_a_finished_run_is_not_written_again(dynamo: Dynamo) -> None:

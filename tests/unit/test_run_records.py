@@ -1,9 +1,10 @@
 """Runs as items and back."""
 
 from dataclasses import replace
+from typing import get_args
 
 from rill.events import UsageTotal
-from rill.stores.run_records import RunRecord, from_item, now_ms, to_item, to_json, usage_document
+from rill.stores.run_records import RunRecord, State, from_item, now_ms, to_item, to_json, usage_document
 
 LEAST = RunRecord(
     run_id="r",
@@ -46,6 +47,14 @@ def test_what_is_not_known_is_not_there() -> None:
     item = to_item(LEAST)
     assert {"ended_at", "result", "error", "usage", "cost_usd", "rep"}.isdisjoint(item)
     assert item["sk"] == {"S": "META"}
+
+
+def test_what_a_run_has_cost_so_far_is_in_no_index() -> None:
+    states: tuple[State, ...] = get_args(State)
+    for state in states:
+        item = to_item(replace(MOST, state=state))
+        assert item.get("cost_usd") == (None if state in ("queued", "running") else {"S": "0.00012"})
+        assert from_item(item).cost_usd == MOST.cost_usd
 
 
 def test_documents_are_one_compact_string() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from rill.stores.dynamo import Attributes, Dynamo
-from rill.stores.run_records import RunRecord, from_item, key
+from rill.stores.run_records import SPENT, RunRecord, from_item, key
 from rill.stores.runs import RunStore
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def _position(key: Attributes, id_name: str) -> Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """What the indexes know of a run. Times are epoch milliseconds."""
+    """What the indexes know of a run: times are epoch milliseconds, `cost_usd` is None until it has ended."""
 
     run_id: str
     session_id: str
@@ -170,7 +170,7 @@ class RunQueryStore:
         return page.items[0] if page.items else None
 
 
-_STANDING = tuple(field.name for field in fields(RunRecord) if field.name != "result")
+_STANDING = (*(field.name for field in fields(RunRecord) if field.name != "result"), SPENT)
 
 
 def _expressions(wanted: RunFilter, partition: str, value: str) -> dict[str, Any]:

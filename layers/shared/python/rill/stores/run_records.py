@@ -75,6 +75,10 @@ _TEXT = ("run_id", "session_id", "workflow", "request_id", "mode", "state", "own
 _NUMBERS = ("created_at", "ended_at", "line_ratings_count", "lease_until", "epoch", "last_seq")
 _DOCUMENTS = ("result", "error", "usage", "cost_usd", "duration", "attempts", "progress")
 
+SPENT = "spent_usd"
+"""Where `cost_usd` stands of a run that has not ended: it changes with every model call, and `cost_usd` is in
+the table's indexes, each of which would be written as well."""
+
 
 def key(run_id: str, sk: str) -> Attributes:
     """The key of one of a run's items."""
@@ -93,6 +97,8 @@ def to_item(record: RunRecord) -> Attributes:
     for name in _DOCUMENTS:
         if (document := getattr(record, name)) is not None:
             item[name] = {"S": to_json(document)}
+    if "cost_usd" in item and record.state not in ENDED:
+        item[SPENT] = item.pop("cost_usd")
     return item
 
 
@@ -101,4 +107,6 @@ def from_item(item: Attributes) -> RunRecord:
     values: dict[str, Any] = {name: item[name]["S"] for name in _TEXT if name in item}
     values |= {name: int(item[name]["N"]) for name in _NUMBERS if name in item}
     values |= {name: json.loads(item[name]["S"]) for name in _DOCUMENTS if name in item}
+    if SPENT in item:
+        values["cost_usd"] = json.loads(item[SPENT]["S"])
     return RunRecord(**values, cancel=item.get("cancel", {}).get("BOOL", False))

@@ -22,7 +22,17 @@ from typing import Any
 from rill.events import SKIP
 from rill.stores.dynamo import Attributes, ConditionFailed, Dynamo, binary
 from rill.stores.pieces import MAX_ITEM_BYTES, expiry, get_document, put_document
-from rill.stores.run_records import RunRecord, State, from_item, key, now_ms, to_item, to_json, usage_document
+from rill.stores.run_records import (
+    SPENT,
+    RunRecord,
+    State,
+    from_item,
+    key,
+    now_ms,
+    to_item,
+    to_json,
+    usage_document,
+)
 
 __all__ = ["Batch", "RunRecord", "RunStore", "State", "now_ms", "usage_document"]
 
@@ -37,7 +47,7 @@ INPUT_TTL = 7 * 24 * 3600
 
 _SPLIT = "$split"
 _RENEW = (
-    "SET lease_until = :until, last_seq = :seq, #usage = :usage, cost_usd = :cost, "
+    f"SET lease_until = :until, last_seq = :seq, #usage = :usage, {SPENT} = :cost, "
     "attempts = :attempts, progress = :progress"
 )
 _UNLESS_CANCELLED = " AND (attribute_not_exists(cancel) OR cancel = :no)"
