@@ -1,16 +1,26 @@
 """Following runs: finished, running, failed, expired, unknown."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from rill import follow
+from rill import follow, sse
 from rill.errors import UpstreamError
+from rill.events import Status
+from rill.follow import Follower
 from rill.runs import new_run_id
-from rill.stores.runs import Batch, now_ms
+from rill.stores.runs import Batch, RunRecord, now_ms
+from tests.support import clock
 from tests.support.asgi import call
 from tests.support.document import RESULT, STREAM, Document, attach, get, post, started
+from tests.support.memory_store import MemoryStore
+
+RUNNING = RunRecord(
+    run_id="r", session_id="s", workflow="w", request_id="q", mode="m", state="running", created_at=1
+)
 
 
 async def test_a_finished_run_is_replayed_from_anywhere() -> None:
@@ -172,3 +182,47 @@ async def test_a_run_whose_lease_ran_out_has_failed_for_whoever_looks() -> None:
     )
     report = await attach(app, run_id, 3, gaps=True)
     assert "interrupted" in report.terminal.message
+
+
+def test_a_log_is_read_when_there_is_something_new_in_it() -> None:
+    class Counting(MemoryStore):
+        looks = reads = 0
+
+        async def get(self, run_id: str) -> RunRecord | None:
+            self.looks += 1
+            return await super().get(run_id)
+
+        async def events(self, run_id: str, after: int) -> AsyncIterator[Batch]:
+            self.reads += 1
+            async for batch in super().events(run_id, after):
+                yield batch
+
+    def frame(seq: int) -> bytes:
+        return sse.encode(seq, Status(message="x"))
+
+    async def main() -> tuple[Counting, bytes]:
+        store = Counting()
+        running = replace(RUNNING, lease_until=now_ms() + 3_600_000, last_seq=1)
+        store.runs["r"], store.logs["r"] = running, [Batch(first=1, last=1, frames=frame(1))]
+
+        async def goes_on() -> None:
+            await asyncio.sleep(30)
+            store.logs["r"].append(Batch(first=2, last=3, frames=frame(2) + frame(3)))
+            store.runs["r"] = replace(running, last_seq=3)
+            await asyncio.sleep(30)
+            store.runs["r"] = replace(running, last_seq=3, state="cancelled")
+
+        task = asyncio.create_task(goes_on())
+        heard = b"".join([piece async for piece in Follower(store, nothing).frames("r", 0)])
+        await task
+        return store, heard
+
+    async def nothing(record: RunRecord) -> dict[str, Any]:
+        return {}
+
+    store, heard = clock.run(main())
+    heard = heard.replace(sse.KEEP_ALIVE, b"")
+    assert heard.startswith(sse.RETRY + frame(1) + frame(2) + frame(3) + b"id: 4\n")
+    assert heard.count(b"id: ") == 4
+    assert store.reads == 2
+    assert 50 < store.looks < 80, "one a second"

@@ -93,11 +93,12 @@ class Follower:
             # First the state, then the log: when the state says ended, the log is all there.
             record = await self.find(run_id)
             moved = False
-            async for batch in self._store.events(run_id, after):
-                if not _follows(batch, after):
-                    break
-                yield _cut(batch, after)
-                after, moved, said = batch.last, True, time.monotonic()
+            if record.last_seq > after:  # it was written with the last of them: nothing new, no query
+                async for batch in self._store.events(run_id, after):
+                    if not _follows(batch, after):
+                        break
+                    yield _cut(batch, after)
+                    after, moved, said = batch.last, True, time.monotonic()
             if record.state in ENDED:
                 yield sse.encode(record.last_seq + 1, await self.terminal(record))
                 return
