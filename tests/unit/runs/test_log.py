@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from rill.run_log import (
     SILENCE_SECONDS,
     RunLog,
 )
+from rill.stores.dynamo import StoreError
 from rill.stores.runs import Batch, RunRecord
 from tests.support import clock
 from tests.support.memory_store import MemoryStore
@@ -220,3 +222,79 @@ def test_a_batch_that_an_item_cannot_take_is_several() -> None:
     store = logged([0.001, *[0.5 + n / 1000 for n in range(10)]], until=3, sizes=100_000, store_delay=0.7)
     assert store.held == list(range(1, 12))
     assert [len(batch.frames) for _, batch in store.appended] == [100_000, 300_000, 300_000, 300_000, 100_000]
+
+
+@pytest.mark.parametrize("pace", [0.01, 0.4, 10.0])
+def test_a_cancel_is_seen_within_a_second_and_the_log_goes_on(pace: float) -> None:
+    async def main() -> tuple[Store, list[tuple[float, str]], int]:
+        store, stops = Store(), list[tuple[float, str]]()
+        log = RunLog(store, lambda: RECORD, lambda why: stops.append((_now(), why)))
+        asyncio.get_running_loop().call_later(0.3, _cancel, store)
+        count = 0
+        while _now() < 5:
+            await asyncio.sleep(pace)
+            count += 1
+            log.add(_event(count))
+        await log.close(1)
+        return store, stops, count
+
+    def _cancel(store: Store) -> None:
+        store.runs["r"] = replace(store.runs["r"], cancel=True)
+
+    store, stops, count = clock.run(main())
+    assert [why for _, why in stops] == ["cancelled"]
+    assert stops[0][0] - 0.3 < 1
+    assert store.held == list(range(1, count + 1))
+
+
+def test_a_run_that_was_taken_over_is_not_written_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> tuple[Store, list[str], RunLog]:
+        store, stops = Store(), list[str]()
+        log = RunLog(store, lambda: RECORD, stops.append)
+        log.add(_event(1))
+        await asyncio.sleep(1)
+        store.runs["r"] = replace(RECORD, owner="somebody else")
+        log.add(_event(2))
+        await log.close(1)
+        return store, stops, log
+
+    store, stops, log = clock.run(main())
+    assert (stops, store.held, log.last_seq, log.broken) == (["lost"], [1], 1, True)
+    assert "another process has taken the run over" in caplog.text
+
+
+def test_a_cancel_before_the_beginning_wins(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> tuple[Store, list[str]]:
+        store, stops = Store(), list[str]()
+        store.runs.clear()
+        store.announced.add("r")
+        log = RunLog(store, lambda: RECORD, stops.append, lambda: store.begin(RECORD))
+        log.add(_event(1))
+        await log.close(1)
+        return store, stops
+
+    store, stops = clock.run(main())
+    assert (stops, store.held, store.runs) == (["cancelled"], [], {})
+    assert "cancelled before it began" in caplog.text
+
+
+def test_a_database_that_goes_away_while_it_is_asked_why_is_asked_again() -> None:
+    class Away(Store):
+        fails = 3
+
+        async def get(self, run_id: str) -> RunRecord | None:
+            if self.fails:
+                self.fails -= 1
+                raise StoreError(detail="down")
+            return await super().get(run_id)
+
+    async def main() -> tuple[Away, list[str]]:
+        store, stops = Away(), list[str]()
+        store.runs["r"] = replace(RECORD, cancel=True)
+        log = RunLog(store, lambda: RECORD, stops.append)
+        log.add(_event(1))
+        await log.close(5)
+        return store, stops
+
+    store, stops = clock.run(main())
+    assert (stops, store.held, store.fails) == (["cancelled"], [1], 0)
