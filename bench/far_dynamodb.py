@@ -1,39 +1,44 @@
-"""A DynamoDB that works elsewhere, as AWS's does: in a process of its own, it answers each write after 5 ms.
+"""A DynamoDB that works elsewhere, as AWS's does: a process that answers after 5 ms and computes nothing.
 
-It stores nothing, so that it takes none of the processors that are measured. moto, in its place, computes for
-about 10 ms for each transaction, and the next delta waits for a processor.
+It takes none of the processors that are measured. moto, in its place, computes for about 10 ms for each
+transaction, so that the next delta waits for a processor, and a hundred runs at once wait for each other.
 5 ms: "consistent single-digit millisecond",
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Introduction.html
+
+Started as `python -m bench.far_dynamodb`, it stores nothing. With the endpoint of another DynamoDB it does so
+with what renews and fills a run's log, and hands everything else on: runs can be queued, taken up and read.
 """
 
 import asyncio
-import contextlib
 import sys
 
-HOST = "127.0.0.1"
+from bench.counting import CountingProxy
+
 ANSWER_SECONDS = 0.005
+OF_THE_LOG = frozenset({"TransactWriteItems", "UpdateItem"})
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 2\r\n\r\n{}"
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One connection, kept for many calls."""
-    with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
-            await reader.readexactly(int(length or 0))
+class FarDynamoDB(CountingProxy):
+    """Stands before the DynamoDB at `endpoint`; "" for none."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint, {})
+        self._alone = not endpoint
+
+    async def _pass(self, name: str, head: bytes, body: bytes) -> bytes:
+        if self._alone or name in OF_THE_LOG:
             await asyncio.sleep(ANSWER_SECONDS)
-            writer.write(_ANSWER)
-            await writer.drain()
+            return _ANSWER
+        return await self._ask(head, body)
 
 
-async def main() -> None:
+async def main(endpoint: str) -> None:
     """Serve until standard input ends, as it does with the process that started this one."""
-    server = await asyncio.start_server(serve, HOST, 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
+    async with FarDynamoDB(endpoint) as proxy:
+        print(proxy.url.rpartition(":")[2], flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:] or [""]))

@@ -21,7 +21,8 @@ from local.functions.template import Function, Template, read
 from local.provider import choose_provider
 from local.stack import TEMPLATE, Stack
 
-TIMEOUT_SECONDS = 120.0
+DYNAMODB = "AWS_ENDPOINT_URL_DYNAMODB"
+"""Where functions find DynamoDB. https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,23 @@ async def model() -> AsyncIterator[Model]:
 
 
 @asynccontextmanager
-async def far_dynamodb(around: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
-    """`around` with a DynamoDB that takes no time of this machine's processors; see there."""
-    async with _listening("bench.far_dynamodb") as port:
-        yield {**around, "AWS_ENDPOINT_URL_DYNAMODB": f"http://{HOST}:{port}"}
+async def far_dynamodb(around: Mapping[str, str], *, stores: bool = False) -> AsyncIterator[dict[str, str]]:
+    """`around` with a DynamoDB that takes no time of this machine's processors for a run's log.
+
+    Args:
+        stores: whether everything but the log goes to the DynamoDB of `around`; otherwise it goes nowhere.
+    """
+    behind = [around[DYNAMODB]] if stores else []
+    async with _listening("bench.far_dynamodb", *behind) as port:
+        yield {**around, DYNAMODB: f"http://{HOST}:{port}"}
 
 
 @asynccontextmanager
-async def _listening(module: str) -> AsyncIterator[int]:
+async def _listening(module: str, *arguments: str) -> AsyncIterator[int]:
     """A module of the benchmarks in a process of its own; yields the port that it prints."""
     env = clean_env(PYTHONPATH=str(ROOT))
-    async with process([own_python(), "-m", module], env, cwd=ROOT, listen=True) as started:
+    command = [own_python(), "-m", module, *arguments]
+    async with process(command, env, cwd=ROOT, listen=True) as started:
         assert started.stdout is not None
         yield int(await started.stdout.readline())
 

@@ -8,11 +8,10 @@ from contextlib import AsyncExitStack
 from bench.counting import CountingProxy
 from bench.heard import AnswerError
 from bench.report import Figure, Part
-from bench.serving import Server, model, rill, services, text_function
+from bench.serving import DYNAMODB, Server, model, rill, services, text_function
 from bench.stats import interleave_async, percentile
 
 PACE, SLOW_SECONDS = 100.0, 0.5
-ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 AS_IT_IS, SLOWED = "DynamoDB as it is", "slowed"
 
 
@@ -29,10 +28,10 @@ async def measure(*, quick: bool) -> Part:
     rounds, deltas = (3, 100) if quick else (9, 300)
     async with AsyncExitStack() as stack:
         around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
-        slow = await stack.enter_async_context(SlowProxy(around[ENDPOINT], {}))
+        slow = await stack.enter_async_context(SlowProxy(around[DYNAMODB], {}))
         url = source.url(pace=PACE, deltas=deltas, stamps=1)
         measures = {}
-        for name, variables in ((AS_IT_IS, around), (SLOWED, {**around, ENDPOINT: slow.url})):
+        for name, variables in ((AS_IT_IS, around), (SLOWED, {**around, DYNAMODB: slow.url})):
             server = await stack.enter_async_context(rill(text_function(), variables, url))
             measures[name] = _of(server, deltas)
         for run in measures.values():

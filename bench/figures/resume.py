@@ -15,10 +15,9 @@ from bench.heard import AnswerError
 from bench.places import APPS, PEERS, MissingError, own_python, peer_python, source_path, versions
 from bench.processes import clean_env
 from bench.report import Figure, Part
-from bench.serving import RillServer, grading, rill, services, template, text_function
+from bench.serving import DYNAMODB, RillServer, grading, rill, services, template, text_function
 from local.functions.environment import REGION
 
-ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 EACH = "event by event"
 MEGABYTE = 1024 * 1024
 
@@ -43,10 +42,10 @@ async def measure(*, quick: bool) -> Part:
     figures: list[Figure] = []
     async with AsyncExitStack() as stack:
         around = {**await stack.enter_async_context(services()), **grading().environment}
-        proxy = await stack.enter_async_context(CountingProxy(around[ENDPOINT], template().tables))
+        proxy = await stack.enter_async_context(CountingProxy(around[DYNAMODB], template().tables))
         url = "http://127.0.0.1:9/v1"  # no model is asked
         direct = await stack.enter_async_context(rill(text_function(), around, url))
-        counted = await stack.enter_async_context(rill(text_function(), {**around, ENDPOINT: proxy.url}, url))
+        counted = await stack.enter_async_context(rill(text_function(), {**around, DYNAMODB: proxy.url}, url))
         for size in sizes:
             found = await _resumed(size, rounds, around, direct, (counted, proxy), missing)
             figures += _figures(size, found)

@@ -9,10 +9,9 @@ from bench.counting import CountingProxy, Counts, units
 from bench.figures.grading import LINES, PACE, call
 from bench.heard import Heard
 from bench.report import Figure, Part
-from bench.serving import RillServer, grading, model, rill, services, template, text_function
+from bench.serving import DYNAMODB, RillServer, grading, model, rill, services, template, text_function
 from local.model.serving import ScriptedModel
 
-ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 USD_PER_MILLION = 0.625
 PRICED = (
     "on-demand writes in us-east-1 at 0.625 USD per million units, the price since 1 November 2024"
@@ -26,8 +25,8 @@ async def measure(*, quick: bool) -> Part:
     deltas = 400 if quick else 4390
     async with AsyncExitStack() as stack:
         around = await stack.enter_async_context(services())
-        proxy = await stack.enter_async_context(CountingProxy(around[ENDPOINT], template().tables))
-        through = {**around, ENDPOINT: proxy.url}
+        proxy = await stack.enter_async_context(CountingProxy(around[DYNAMODB], template().tables))
+        through = {**around, DYNAMODB: proxy.url}
         source = await stack.enter_async_context(model())
         scripted = stack.enter_context(ScriptedModel(pace=PACE))
         url = source.url(pace=PACE, deltas=deltas)
