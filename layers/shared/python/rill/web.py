@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from rill import __version__, sse
 from rill.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotFound, RillError
@@ -206,8 +207,27 @@ def _queue_event(body: bytes) -> dict[str, Any] | None:
 # -- responses -----------------------------------------------------------------------------------
 
 
+class _EventStream(Response):
+    """Each piece as it comes. Starlette's own streams beside a task that ends the stream when the client goes
+    away; a run goes on then, and Lambda would tell nobody."""
+
+    media_type = sse.MEDIA_TYPE
+
+    def __init__(self, frames: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        self._frames = frames
+        self.status_code = 200
+        self.background = None
+        self.init_headers({**headers, **_STREAM_HEADERS})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for piece in self._frames:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 def _stream(frames: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
-    return StreamingResponse(frames, headers={**headers, **_STREAM_HEADERS}, media_type=sse.MEDIA_TYPE)
+    return _EventStream(frames, headers)
 
 
 async def _whole(run: Run[Any], headers: dict[str, str]) -> Response:

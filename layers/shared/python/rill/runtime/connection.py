@@ -77,9 +77,12 @@ class Connection:
 
     async def write(self, data: bytes) -> None:
         """Write what is HTTP already; as `send` otherwise."""
+        transport = self._writer.transport
         try:
-            self._writer.write(data)
-            await self._writer.drain()
+            transport.write(data)
+            # Mostly the operating system has it all at once, and there is nothing to wait for.
+            if transport.get_write_buffer_size() or transport.is_closing():
+                await self._writer.drain()
         except ConnectionError as error:
             raise ApiError(f"the connection to the Runtime API broke: {error}") from error
 

@@ -83,6 +83,8 @@ class Dynamo:
         self._provider: Any = None  # botocore's credentials have no types
         self._tls: Any = None
         self._client: httpx2.AsyncClient | None = None
+        self._target: httpx2.URL | str = ""
+        self._timeouts: dict[str, float | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
@@ -102,7 +104,7 @@ class Dynamo:
             # What is tried again after a lost answer is done once.
             arguments.setdefault("ClientRequestToken", str(uuid.uuid4()))
         name = "".join(part.capitalize() for part in operation.split("_"))
-        body = json.dumps(arguments, default=_binary, separators=(",", ":")).encode()
+        body = _ENCODER.encode(arguments).encode()
         pause = FIRST_PAUSE
         for left in reversed(range(TRIES)):
             try:
@@ -122,8 +124,12 @@ class Dynamo:
         headers = self._signer.headers(
             await self._credentials(), f"DynamoDB_20120810.{name}", body, datetime.now(UTC)
         )
+        # All of them are alike: nothing of the client's has to be merged into it.
+        request = httpx2.Request(
+            "POST", self._target, headers=headers, content=body, extensions={"timeout": self._timeouts}
+        )
         try:
-            answer = await client.post(self._url, content=body, headers=headers)
+            answer = await client.send(request)
         except httpx2.TransportError as error:
             raise _Busy(f"{type(error).__name__} at {self._url}: {error}") from error
         if answer.status_code == 200:
@@ -145,6 +151,7 @@ class Dynamo:
 
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         self._client = http_client(timeout=timeout, tls=self._tls)
+        self._target, self._timeouts = httpx2.URL(self._url), timeout.as_dict()
         self._loop = asyncio.get_running_loop()
         return self._client
 
@@ -242,3 +249,6 @@ def _binary(value: object) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} does not go into DynamoDB")
+
+
+_ENCODER = json.JSONEncoder(default=_binary, separators=(",", ":"))

@@ -66,9 +66,12 @@ def usage_document(total: UsageTotal) -> dict[str, Any]:
     return to_dict(total)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def to_json(value: Any) -> str:
     """Compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 _TEXT = ("run_id", "session_id", "workflow", "request_id", "mode", "state", "owner", "rep")

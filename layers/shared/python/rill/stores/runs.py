@@ -53,7 +53,7 @@ _RENEW = (
 _UNLESS_CANCELLED = " AND (attribute_not_exists(cancel) OR cancel = :no)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Batch:
     """Frames of the log in order, from the event `first` to the event `last`."""
 
