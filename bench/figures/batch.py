@@ -21,7 +21,7 @@ RILL, WORKER = "rill", "rill's worker"
 PEERS = (PYDANTIC_AI, PYDANTIC_AI_EACH)
 ALSO = (FASTAPI,)
 WORKER_SESSIONS, PEER_SESSIONS = 150, 15
-"""At once in one process. At a model's pace all of them together leave a second core half free."""
+"""At once in one process. All contestants run beside each other, and two cores have to have room for them."""
 
 QUICK_FEWER = 10
 """So many times fewer of them, where the pace is ten times as high."""

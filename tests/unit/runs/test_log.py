@@ -224,6 +224,13 @@ def test_a_batch_that_an_item_cannot_take_is_several() -> None:
     assert [len(batch.frames) for _, batch in store.appended] == [100_000, 300_000, 300_000, 300_000, 100_000]
 
 
+def test_what_an_item_could_not_take_is_written_next_however_little_it_is() -> None:
+    store = logged([0.001, *[0.5 + n / 1000 for n in range(8)]], until=3, sizes=40_000, store_delay=0.7)
+    assert store.held == list(range(1, 10))
+    assert [len(batch.frames) for _, batch in store.appended] == [40_000, 280_000, 40_000]
+    assert store.moments[2] - store.moments[1] == pytest.approx(0.7)
+
+
 @pytest.mark.parametrize("pace", [0.01, 0.4, 10.0])
 def test_a_cancel_is_seen_within_a_second_and_the_log_goes_on(pace: float) -> None:
     async def main() -> tuple[Store, list[tuple[float, str]], int]:

@@ -173,13 +173,13 @@ class RunLog:
         if not count:
             await self._store.renew(record, heed_cancel=not self._cancelled)
             return
-        taken = self._pending[:count]
+        taken, more = self._pending[:count], count < len(self._pending)
         batch = Batch(first=taken[0].first, last=taken[-1].last, frames=b"".join(b.frames for b in taken))
         await self._store.append(replace(record, last_seq=batch.last), batch, heed_cancel=not self._cancelled)
         self.last_seq = batch.last
         del self._pending[:count]
         self._bytes -= size
-        if self._bytes >= FLUSH_BYTES:
+        if more:
             self._write_by(began)
 
     async def _again(self, write: Callable[[], Awaitable[None]]) -> None:
