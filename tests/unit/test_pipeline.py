@@ -92,7 +92,7 @@ async def test_a_consumer_that_stops_stalls_the_steps() -> None:
     for _ in range(100):
         await asyncio.sleep(0)
     assert made <= 20
-    await batches.aclose()  # type: ignore[attr-defined]  # an async generator underneath
+    await batches.aclose()
 
 
 async def test_progress_follows_weights_and_never_falls() -> None:

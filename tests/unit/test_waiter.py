@@ -80,8 +80,7 @@ def test_many_waits_share_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_is_not_there_is_not_woken_later() -> None:
     async def main() -> float:
         waiter = Waiter()
-        waiter.wake()
-        assert not waiter.waiting
+        assert waiter.wake() is False
         await waiter.wait(1)
         return _now()
 
@@ -93,11 +92,10 @@ def test_woken_twice_is_woken_once() -> None:
         waiter = Waiter()
         task = asyncio.create_task(waiter.wait(5))
         await asyncio.sleep(1)
-        waiter.wake()
-        waiter.wake()
-        assert waiter.waiting  # until it has its turn
+        assert waiter.wake() is True
+        assert waiter.wake() is True  # until it has its turn
         await task
-        assert not waiter.waiting
+        assert waiter.wake() is False
         return _now()
 
     assert clock.run(main()) == 1
@@ -111,7 +109,7 @@ def test_a_cancelled_wait_leaves_a_timer_that_finds_nobody() -> None:
         task.cancel()
         await asyncio.wait([task])
         await asyncio.sleep(10)
-        return waiter.waiting
+        return waiter.wake()
 
     assert clock.run(main()) is False
 

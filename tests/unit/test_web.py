@@ -110,6 +110,22 @@ async def test_each_event_is_sent_before_the_next_is_made() -> None:
     assert [chunk.content for chunk in report.of("chunk")] == ["one", "two"]
 
 
+async def test_a_stream_that_cannot_be_sent_leaves_no_step_running() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    gone = ConnectionResetError("nobody takes it")
+
+    async def on_piece(piece: bytes) -> None:
+        if b'"content":"one"' in piece:
+            raise gone
+
+    before = asyncio.all_tasks()
+    with pytest.raises(ConnectionResetError) as raised:
+        await ask(echo, on_piece=on_piece)
+    assert raised.value is gone
+    assert asyncio.all_tasks() == before
+
+
 async def test_json_mode_waits_for_the_result() -> None:
     answer = await ask(Echo(), accept="application/json")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")

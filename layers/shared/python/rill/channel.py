@@ -30,8 +30,7 @@ class Channel(Generic[T]):
         """Queue `value`; returns once its lane has room for it."""
         if self._queued[lane] < self._size:
             self._append(value, lane)
-            if self._consumer.waiting:
-                self._consumer.wake()
+            if self._consumer.wake():
                 await asyncio.sleep(0)  # the consumer's turn: somebody waits for the value
             return
         turn = asyncio.get_running_loop().create_future()
@@ -63,13 +62,18 @@ class Channel(Generic[T]):
         taken = list(self._values)
         self._values.clear()
         self._queued.clear()
+        if self._waiting:
+            self._let_in()
+        return taken
+
+    def _let_in(self) -> None:
+        """Those who wait for room, as far as there is some."""
         for entry in list(self._waiting):
             turn, value, lane = entry
             if self._queued[lane] < self._size and not turn.done():  # it is where its producer was cancelled
                 self._waiting.remove(entry)
                 self._append(value, lane)
                 turn.set_result(None)
-        return taken
 
     def _append(self, value: T, lane: str) -> None:
         self._values.append(value)

@@ -24,6 +24,7 @@ class ChunkedDecoder:
         self._left = 0  # bytes of the current chunk that have not come yet
         self._state = self._size
         self._pending = b""  # a line that has not ended
+        self._between = True  # two chunks: the next byte is one of a size
 
     def feed(self, piece: bytes) -> bytes:
         """Take the next bytes; returns the body's bytes among them.
@@ -33,12 +34,11 @@ class ChunkedDecoder:
         """
         # The common case: one chunk, whole, from a server that sends each in a write of its own.
         if (
-            self._state == self._size
-            and not self._pending
-            and piece.endswith(b"\r\n")
-            and 0 < (end := piece.find(b"\r\n")) < 16
+            self._between
+            and (end := piece.find(b"\r\n", 0, 16)) > 0
             and _HEX.issuperset(digits := piece[:end])
             and 0 < int(digits, 16) == len(piece) - end - 4
+            and piece.endswith(b"\r\n")
         ):
             return piece[end + 2 : -2]
         if self._pending:
@@ -49,6 +49,7 @@ class ChunkedDecoder:
             at = self._state(piece, at, found)
         if self.done:
             self.rest += piece[at:]
+        self._between = self._state == self._size and not self._pending
         return found[0] if len(found) == 1 else b"".join(found)
 
     def _size(self, piece: bytes, at: int, found: list[bytes]) -> int:

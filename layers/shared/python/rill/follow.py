@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from rill import sse
@@ -81,7 +81,9 @@ class Follower:
         except ConditionFailed:  # it lives, or somebody else said so first
             return await self._store.get(found.run_id) or found
 
-    async def frames(self, run_id: str, after: int, deadline_ms: int | None = None) -> AsyncIterator[bytes]:
+    async def frames(
+        self, run_id: str, after: int, deadline_ms: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """The stream from the event after `after` on, to the terminal event.
 
         Where the log has expired, or is not whole, a run that has ended gives its terminal event alone:

@@ -7,7 +7,7 @@ at the same time; their events meet in one bounded channel, so a client that sto
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -178,7 +178,7 @@ class Execution(Generic[C]):
         """Start no further step or attempt: `batches()` ends when what runs now has ended."""
         self._draining = True
 
-    async def batches(self) -> AsyncIterator[list[Event]]:
+    async def batches(self) -> AsyncGenerator[list[Event], None]:
         """The events, as many at a time as are ready; an empty list when a keep-alive is due.
 
         Leaving it early, or being cancelled, cancels the steps and closes what they opened.

@@ -17,7 +17,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -116,7 +117,7 @@ class Run(Generic[C]):
     _saving: set["asyncio.Task[None]"] = field(default_factory=set)
     _log: RunLog | None = None
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """The stream's bytes. Each piece is one or more whole frames, and is ready to be sent."""
         record = self.record
         add_log_keys(run_id=record.run_id, request_id=record.request_id)
@@ -130,14 +131,14 @@ class Run(Generic[C]):
             self._log.add(first)
             self.execution.on_output = self._save_step
         try:
-            async for events in self.execution.batches():
-                if events:
+            async with aclosing(self.execution.batches()) as batches:
+                async for events in batches:
+                    if not events:
+                        yield sse.KEEP_ALIVE
+                        continue
                     batch = self._encode(events)
-                    if self._log is not None:
-                        self._log.add(batch)
                     yield batch.frames
-                else:
-                    yield sse.KEEP_ALIVE
+                    self._keep(events, batch)  # behind its delivery, which does not wait for it
             for last in await self._end():
                 yield self._encode([last]).frames
             if self.observe is not None:
@@ -167,11 +168,17 @@ class Run(Generic[C]):
         frames: list[bytes] = []
         for event in events:
             self._seq += 1
+            frames.append(sse.encode(self._seq, event))
+        return Batch(first=first, last=self._seq, frames=b"".join(frames))
+
+    def _keep(self, events: Sequence[Event], batch: Batch) -> None:
+        """Count them in, and have them written to the log."""
+        for event in events:
             self._parts.add(event)
             if isinstance(event, Usage):
                 self.ledger.add(event)
-            frames.append(sse.encode(self._seq, event))
-        return Batch(first=first, last=self._seq, frames=b"".join(frames))
+        if self._log is not None:
+            self._log.add(batch)
 
     def _start(self) -> Start | Status:
         record = self.record

@@ -67,11 +67,13 @@ def to_json(event: Event) -> bytes:
         text = f'{{"type":"chunk","step":{_quoted(event.step)},"content":{_quoted(event.content)}}}'
     else:
         text = _encode(to_dict(event))
+    if text.isascii():
+        return text.encode()
     try:
         encoded = text.encode()
     except UnicodeEncodeError:
         return _encode_ascii(to_dict(event)).encode()
-    if len(encoded) != len(text) and ("\u2028" in text or "\u2029" in text or "\x85" in text):
+    if "\u2028" in text or "\u2029" in text or "\x85" in text:
         text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
         return text.encode()
     return encoded

@@ -265,9 +265,19 @@ class _Body(httpx2.AsyncByteStream):
         if connection is None:
             raise httpx2.StreamClosed
         try:
-            pieces = self._decoded(connection) if self._chunked else self._read(connection)
-            async for piece in pieces:
-                yield piece
+            if self._chunked:
+                decoder = ChunkedDecoder()
+                data, _ = self._protocol.trailing_data
+                while True:
+                    if piece := decoder.feed(data):
+                        yield piece
+                    if decoder.done:
+                        break
+                    data = await connection.read(self._timeout)
+                self._kept = self._kept and not decoder.rest
+            else:
+                async for piece in self._read(connection):
+                    yield piece
         except BadChunk as error:
             raise httpx2.RemoteProtocolError(str(error)) from error
         else:
@@ -278,17 +288,6 @@ class _Body(httpx2.AsyncByteStream):
                 self._transport.drop(connection)
         finally:
             await self.aclose()
-
-    async def _decoded(self, connection: _Connection) -> AsyncIterator[bytes]:
-        decoder = ChunkedDecoder()
-        data, _ = self._protocol.trailing_data
-        while True:
-            if data and (piece := decoder.feed(data)):
-                yield piece
-            if decoder.done:
-                self._kept = self._kept and not decoder.rest
-                return
-            data = await connection.read(self._timeout)
 
     async def _read(self, connection: _Connection) -> AsyncIterator[bytes]:
         while True:

@@ -16,11 +16,6 @@ class Waiter:
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether somebody waits, or has been woken and has had no turn yet."""
-        return self._future is not None
-
     async def wait(self, timeout: float | None) -> None:
         """Return when woken, or after so many seconds; None waits for ever."""
         loop = asyncio.get_running_loop()
@@ -36,10 +31,14 @@ class Waiter:
         finally:
             self._future = None
 
-    def wake(self) -> None:
-        """Let the one who waits go on; without one it does nothing."""
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+    def wake(self) -> bool:
+        """Let the one who waits go on; returns whether somebody waits, or was woken and had no turn yet."""
+        future = self._future
+        if future is None:
+            return False
+        if not future.done():
+            future.set_result(None)
+        return True
 
     def close(self) -> None:
         """Stop the timer. Another wait starts it again."""
@@ -53,7 +52,7 @@ class Waiter:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        if not self.waiting:
+        if self._future is None:
             return
         if loop.time() < self._deadline:
             self._set_timer(loop)

@@ -3,10 +3,11 @@
 Starlette only; what a run needs beside it is imported behind its first event.
 """
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -213,20 +214,25 @@ class _EventStream(Response):
 
     media_type = sse.MEDIA_TYPE
 
-    def __init__(self, frames: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes, None], headers: dict[str, str]) -> None:
         self._frames = frames
         self.status_code = 200
         self.background = None
         self.init_headers({**headers, **_STREAM_HEADERS})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # In a task of its own: a piece wakes up this and the run, and not the dozen of Starlette's that wait.
+        await asyncio.create_task(self._send_all(send), name="event stream")
+
+    async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for piece in self._frames:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with aclosing(self._frames) as frames:
+            async for piece in frames:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _stream(frames: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
+def _stream(frames: AsyncGenerator[bytes, None], headers: dict[str, str]) -> Response:
     return _EventStream(frames, headers)
 
 

@@ -75,11 +75,16 @@ class Call:
         _check_end(self._finish, self._refusal)
 
     def _take(self, piece: Delta) -> str:
-        self._received += len(piece.text) + len(piece.refusal)
-        self._tokens = piece.tokens or self._tokens
-        self._finish = piece.finish or self._finish
-        self._refusal += piece.refusal
-        return piece.text
+        text = piece.text
+        self._received += len(text)
+        if piece.tokens is not None:
+            self._tokens = piece.tokens
+        if piece.finish is not None:
+            self._finish = piece.finish
+        if piece.refusal:
+            self._received += len(piece.refusal)
+            self._refusal += piece.refusal
+        return text
 
     def usage(self, step: str) -> Usage:
         """The tokens as the provider counted them, or estimated by length where it has not (yet)."""

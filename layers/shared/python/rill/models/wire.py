@@ -37,8 +37,8 @@ class EventSplitter:
         if (
             not self._held
             and piece.startswith(b"data: ")
-            and piece.find(b"\n") == len(piece) - 2
             and piece.endswith(b"\n\n")
+            and piece.count(b"\n") == 2
             and b"\r" not in piece
             and len(piece) <= self._max_bytes
         ):
@@ -108,15 +108,18 @@ def delta(events: Iterable[bytes]) -> Delta:
     """
     said = Delta()
     texts: list[str] = []
-    for number, data in enumerate(events):
+    first = True
+    for data in events:
         try:
             _read(data, said, texts)
         except UpstreamError as error:
-            if not number:
+            if first:
                 raise
             said.broken = error
-        if said.error is not None or said.broken is not None:
             break
+        if said.error is not None:
+            break
+        first = False
     said.text = "".join(texts)
     return said
 

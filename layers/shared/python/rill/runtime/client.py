@@ -4,8 +4,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import h11
 
@@ -107,10 +106,8 @@ class RuntimeApi:
             await self.close()
             self._kept = await Connection.open(self._address)
         connection = self._kept
-        await connection.send(
-            h11.Request(method="GET", target=PREFIX + path, headers=[(b"Host", connection.host)]),
-            h11.EndOfMessage(),
-        )
+        request = h11.Request(method="GET", target=PREFIX + path, headers=[(b"Host", connection.host)])
+        await connection.write(connection.encoded(request, h11.EndOfMessage()))
         answer = await connection.answer()
         if answer.status != 200:
             raise ApiError(f"GET {path} was answered with {answer.status}: {answer.text}")
@@ -128,7 +125,7 @@ class RuntimeApi:
             if failure is not None:
                 headers.append((b"Lambda-Runtime-Function-Error-Type", failure.kind.encode()))
             request = h11.Request(method="POST", target=PREFIX + path, headers=headers)
-            await connection.send(request, h11.Data(data=body), h11.EndOfMessage())
+            await connection.write(connection.encoded(request, h11.Data(data=body), h11.EndOfMessage()))
             _accepted(await connection.answer())
         finally:
             await connection.close()
@@ -161,8 +158,8 @@ class Post:
         """
         if self._unsent:
             await self._send(h11.Data(data=data))
-        elif data:
-            await self._through(self._connection.write_chunk, data)
+        elif data:  # h11 would write the same, and its state stays as it is
+            await self._put(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def end(self, trailers: Headers = ()) -> None:
         """Finish, and wait until the API has taken it all. Raises as `write` does."""
@@ -172,12 +169,13 @@ class Post:
 
     async def _send(self, event: h11.Event) -> None:
         events, self._unsent = [*self._unsent, event], []
-        await self._through(self._connection.send, *events)
+        # Encoded is sent, for h11: not where it is answered already.
+        await self._put(b"" if self._answer.done() else self._connection.encoded(*events))
 
-    async def _through(self, write: Callable[..., Awaitable[None]], *what: Any) -> None:
+    async def _put(self, data: bytes) -> None:
         if not self._answer.done():
             try:
-                await write(*what)
+                await self._connection.write(data)
             except ApiError:
                 if not self._answer.done():
                     raise

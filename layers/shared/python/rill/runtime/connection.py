@@ -37,7 +37,8 @@ class Connection:
         self._writer = writer
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
         # `drain` returns when nothing is left in the process: what the app sent is on its way.
-        writer.transport.set_write_buffer_limits(high=0)
+        self._transport = writer.transport
+        self._transport.set_write_buffer_limits(high=0)
 
     @classmethod
     async def open(cls, address: tuple[str, int]) -> "Connection":
@@ -63,28 +64,23 @@ class Connection:
         """Whether the request is whole; an answer with `Connection: close` moves it on from DONE."""
         return self._protocol.our_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
-    async def send(self, *events: h11.Event) -> None:
-        """Write in one piece, and wait until the operating system has it.
+    def encoded(self, *events: h11.Event) -> bytes:
+        """What h11 writes for these events, which are then taken as sent."""
+        return b"".join(self._protocol.send(event) or b"" for event in events)
+
+    async def write(self, data: bytes) -> None:
+        """Write what is HTTP already; returns when the operating system has it.
 
         Raises:
             ApiError: the connection broke.
         """
-        await self.write(b"".join(self._protocol.send(event) or b"" for event in events))
-
-    async def write_chunk(self, data: bytes) -> None:
-        """A piece of a chunked body, not an empty one. h11 writes the same, and its state stays as it is."""
-        await self.write(b"%x\r\n%b\r\n" % (len(data), data))
-
-    async def write(self, data: bytes) -> None:
-        """Write what is HTTP already; as `send` otherwise."""
-        transport = self._writer.transport
-        try:
-            transport.write(data)
-            # Mostly the operating system has it all at once, and there is nothing to wait for.
-            if transport.get_write_buffer_size() or transport.is_closing():
+        self._transport.write(data)
+        # Mostly it has it all at once, and there is nothing to wait for.
+        if self._transport.get_write_buffer_size() or self._transport.is_closing():
+            try:
                 await self._writer.drain()
-        except ConnectionError as error:
-            raise ApiError(f"the connection to the Runtime API broke: {error}") from error
+            except ConnectionError as error:
+                raise ApiError(f"the connection to the Runtime API broke: {error}") from error
 
     async def answer(self) -> Answer:
         """Read one response whole.
@@ -117,7 +113,7 @@ class Connection:
             self._protocol.start_next_cycle()
 
     def abort(self) -> None:
-        self._writer.transport.abort()
+        self._transport.abort()
 
     async def close(self) -> None:
         self._writer.close()
