@@ -19,7 +19,7 @@ PEERS = (FASTAPI, SSE_STARLETTE)
 
 async def measure(*, quick: bool) -> Part:
     """p50 and p99 of the time that each server adds."""
-    rounds, deltas = (3, 50) if quick else (11, 300)
+    rounds, deltas = (3, 50) if quick else (33, 100)
     missing: dict[str, str] = {}
     found = await _all(rounds, deltas, missing)
     direct = found.pop(DIRECT)

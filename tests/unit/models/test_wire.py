@@ -81,11 +81,23 @@ def test_what_an_event_says(data: bytes, expected: Delta) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[1]", b'{"choices":[3]}', b'{"choices":{}, "usage":{"prompt_tokens":1}}', b'{"choices":5}'],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'{"choices":[3]}',
+        b'{"choices":{}, "usage":{"prompt_tokens":1}}',
+        b'{"choices":5}',
+        b'{"choices":[{"delta":{"content":5}}]}',
+        b'{"choices":[{"delta":{"refusal":5}}]}',
+    ],
 )
 def test_what_is_no_chunk_is_an_error_of_the_upstream(data: bytes) -> None:
     with pytest.raises(UpstreamError):
         delta([data])
+    later = delta([chunk(content="a"), data])
+    assert later.text == "a"
+    assert isinstance(later.broken, UpstreamError)
 
 
 def test_what_arrived_together_is_one_delta() -> None:

@@ -20,7 +20,7 @@ class Channel(Generic[T]):
         if size < 1:
             raise ValueError("a lane holds at least one value")
         self._size = size
-        self._values: deque[T] = deque()
+        self._values: list[T] = []
         self._queued: defaultdict[str, int] = defaultdict(int)
         self._waiting: deque[tuple[asyncio.Future[None], T, str]] = deque()
         self._consumer = Waiter()
@@ -28,8 +28,9 @@ class Channel(Generic[T]):
 
     async def put(self, value: T, lane: str = "") -> None:
         """Queue `value`; returns once its lane has room for it."""
-        if self._queued[lane] < self._size:
-            self._append(value, lane)
+        if (queued := self._queued[lane]) < self._size:
+            self._queued[lane] = queued + 1
+            self._values.append(value)
             if self._consumer.wake():
                 await asyncio.sleep(0)  # the consumer's turn: somebody waits for the value
             return
@@ -59,8 +60,7 @@ class Channel(Generic[T]):
             await self._consumer.wait(timeout)
         if not self._values:
             return None if self._closed else []
-        taken = list(self._values)
-        self._values.clear()
+        taken, self._values = self._values, []
         self._queued.clear()
         if self._waiting:
             self._let_in()
@@ -72,9 +72,6 @@ class Channel(Generic[T]):
             turn, value, lane = entry
             if self._queued[lane] < self._size and not turn.done():  # it is where its producer was cancelled
                 self._waiting.remove(entry)
-                self._append(value, lane)
+                self._queued[lane] += 1
+                self._values.append(value)
                 turn.set_result(None)
-
-    def _append(self, value: T, lane: str) -> None:
-        self._values.append(value)
-        self._queued[lane] += 1

@@ -123,24 +123,25 @@ class Run(Generic[C]):
         add_log_keys(run_id=record.run_id, request_id=record.request_id)
         self._seq = record.last_seq
         self._before = dict(self.execution.outputs)
-        first = self._encode([self._start(), *self._resets()])
-        yield sse.RETRY + first.frames
+        first = [self._start(), *self._resets()]
+        frames = self._encode(first)
+        yield sse.RETRY + frames
         timers = self._timers()
         if self.store is not None:
             self._log = RunLog(self.store, self._current, self._stopped, self._begin)
-            self._log.add(first)
             self.execution.on_output = self._save_step
+        self._keep(first, frames)
         try:
             async with aclosing(self.execution.batches()) as batches:
                 async for events in batches:
                     if not events:
                         yield sse.KEEP_ALIVE
                         continue
-                    batch = self._encode(events)
-                    yield batch.frames
-                    self._keep(events, batch)  # behind its delivery, which does not wait for it
+                    frames = self._encode(events)
+                    yield frames
+                    self._keep(events, frames)  # behind their delivery, which does not wait for it
             for last in await self._end():
-                yield self._encode([last]).frames
+                yield self._encode([last])
             if self.observe is not None:
                 self.observe(self._metrics())
         finally:
@@ -163,22 +164,23 @@ class Run(Generic[C]):
 
     # -- events --------------------------------------------------------------------------------
 
-    def _encode(self, events: Sequence[Event]) -> Batch:
-        first = self._seq + 1
+    def _encode(self, events: Sequence[Event]) -> bytes:
+        """Their frames, numbered."""
         frames: list[bytes] = []
         for event in events:
             self._seq += 1
             frames.append(sse.encode(self._seq, event))
-        return Batch(first=first, last=self._seq, frames=b"".join(frames))
+        return b"".join(frames)
 
-    def _keep(self, events: Sequence[Event], batch: Batch) -> None:
-        """Count them in, and have them written to the log."""
+    def _keep(self, events: Sequence[Event], frames: bytes) -> None:
+        """Count the newest events in, and have them written to the log."""
         for event in events:
             self._parts.add(event)
             if isinstance(event, Usage):
                 self.ledger.add(event)
         if self._log is not None:
-            self._log.add(batch)
+            first = self._seq - len(events) + 1
+            self._log.add(Batch(first=first, last=self._seq, frames=frames))
 
     def _start(self) -> Start | Status:
         record = self.record

@@ -4,7 +4,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-str
 https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,31 +100,32 @@ class Delta:
     broken: UpstreamError | None = None
 
 
-def delta(events: Iterable[bytes]) -> Delta:
+def delta(events: Sequence[bytes]) -> Delta:
     """Read the data of events that arrived together as one delta; what follows a mistake is not read.
 
     Raises:
         UpstreamError: the first is not a chat completion chunk. For a later one it is `broken`.
     """
     said = Delta()
+    if len(events) == 1:  # each comes alone, at a model's pace
+        said.text = _read(events[0], said)
+        return said
     texts: list[str] = []
-    first = True
-    for data in events:
+    for number, data in enumerate(events):
         try:
-            _read(data, said, texts)
+            texts.append(_read(data, said))
         except UpstreamError as error:
-            if first:
+            if not number:
                 raise
             said.broken = error
+        if said.error is not None or said.broken is not None:
             break
-        if said.error is not None:
-            break
-        first = False
     said.text = "".join(texts)
     return said
 
 
-def _read(data: bytes, said: Delta, texts: list[str]) -> None:
+def _read(data: bytes, said: Delta) -> str:
+    """The text of one event; what else it says is noted in `said`."""
     try:
         chunk = jiter.from_json(data, cache_mode="keys")
     except ValueError as error:
@@ -133,30 +134,32 @@ def _read(data: bytes, said: Delta, texts: list[str]) -> None:
         # The common case first, and alone: an event that is no piece of text takes the other way.
         (choice,) = chunk["choices"]
         text = choice["delta"]["content"]
-        if type(text) is str and choice["finish_reason"] is None and chunk["usage"] is None:
-            texts.append(text)
-            return
-    except (KeyError, TypeError, ValueError):
+        if type(text) is str and choice.get("finish_reason") is None and chunk.get("usage") is None:
+            return text
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass
-    _read_all(chunk, said, texts)
+    return _read_all(chunk, said)
 
 
-def _read_all(chunk: Any, said: Delta, texts: list[str]) -> None:
+def _read_all(chunk: Any, said: Delta) -> str:
     if not isinstance(chunk, dict):
         raise UpstreamError(detail="an event of the model's is no object")
     if chunk.get("error") is not None:
         given = chunk["error"]
         said.error = given if isinstance(given, dict) else {"message": str(given)}
-        return
+        return ""
     try:
         if chunk.get("usage") is not None:
             said.tokens = _tokens(chunk["usage"])
         if not (choices := chunk.get("choices")):
-            return
+            return ""
         piece = choices[0].get("delta") or {}
-        texts.append(piece.get("content") or "")
+        text = piece.get("content") or ""
+        if not isinstance(text, str):
+            raise TypeError(f"its content is of the type {type(text).__name__}")
         said.refusal += piece.get("refusal") or ""
         said.finish = choices[0].get("finish_reason") or said.finish
+        return text
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise UpstreamError(
             detail=f"an event of the model's is no chat completion chunk: {error!r}"
