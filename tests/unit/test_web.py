@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rill import runs, web
 from rill.conformance import check
@@ -108,6 +109,27 @@ async def test_each_event_is_sent_before_the_next_is_made() -> None:
     report = check((await ask(echo, on_piece=on_piece)).body)
     assert report.comments >= 1
     assert [chunk.content for chunk in report.of("chunk")] == ["one", "two"]
+
+
+async def test_an_added_middleware_sees_every_piece() -> None:
+    class Loud:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def louder(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    message = {**message, "body": message["body"].upper()}
+                await send(message)
+
+            await self.app(scope, receive, louder)
+
+    app = Echo().app()
+    app.add_middleware(Loud)
+    body, accept = json.dumps({"text": "one two"}).encode(), {"Accept": "text/event-stream"}
+    answer = await call(app, "POST", "/runs", body=body, headers=accept)
+    assert answer.body == answer.body.upper()
+    assert answer.body.count(b'"CONTENT":') == 2
 
 
 async def test_a_stream_that_cannot_be_sent_leaves_no_step_running() -> None:

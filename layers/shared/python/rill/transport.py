@@ -27,6 +27,9 @@ MAX_BUFFER = 256 * 1024
 
 MAX_HEAD = 64 * 1024
 
+BODY = "rill.body"
+"""The extension of a response that has its body as the transport gives it, without the client's wrapping."""
+
 Origin = tuple[str, str, int]
 Timeouts = Mapping[str, float | None]
 
@@ -68,11 +71,16 @@ class Transport(httpx2.AsyncBaseTransport):
         except BaseException:
             self._drop(connection)
             raise
+        body = _Body(self, origin, connection, protocol, head, timeouts.get("read"))
         return httpx2.Response(
             head.status_code,
             headers=list(head.headers.raw_items()),
-            stream=_Body(self, origin, connection, protocol, head, timeouts.get("read")),
-            extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": bytes(head.reason)},
+            stream=body,
+            extensions={
+                "http_version": b"HTTP/" + head.http_version,
+                "reason_phrase": bytes(head.reason),
+                BODY: body,
+            },
         )
 
     async def aclose(self) -> None:

@@ -46,19 +46,16 @@ CHARACTERS_PER_TOKEN = 4
 class Call:
     """One call to a model, its answer being read. Iterate once; `usage()` tells what it has used so far."""
 
-    def __init__(
-        self, model: Model, messages: Sequence[Message], first: Delta, rest: AsyncGenerator[Delta, None]
-    ) -> None:
+    def __init__(self, model: Model, messages: Sequence[Message], pieces: AsyncIterable[bytes]) -> None:
         self.model = model
         self._sent = sum(len(message["content"]) for message in messages)
         self._received = 0
         self._tokens: Tokens | None = None
         self._finish: str | None = None
         self._refusal = ""
-        self._first = first
-        self._rest = rest
+        self._texts = self._read(pieces)
 
-    async def __aiter__(self) -> AsyncGenerator[str, None]:
+    def __aiter__(self) -> AsyncGenerator[str, None]:
         """The pieces of the answer, as they come; what arrived together is one piece.
 
         Raises:
@@ -67,11 +64,47 @@ class Call:
             ModelTimeout: nothing came for too long.
             ModelError: anything else.
         """
-        if text := self._take(self._first):
-            yield text
-        async for piece in self._rest:
-            if text := self._take(piece):
-                yield text
+        return self._texts
+
+    async def begun(self) -> None:
+        """Wait for the first of the answer; it stays there for who iterates. Raises as iterating does."""
+        await anext(self._texts)
+
+    async def close(self) -> None:
+        """Stop reading."""
+        await self._texts.aclose()
+
+    async def _read(self, pieces: AsyncIterable[bytes]) -> AsyncGenerator[str, None]:
+        """Nothing, once the answer has begun, and then what it says; events that say nothing (a role, an
+        empty piece) are passed over."""
+        import httpx2
+        import openai
+
+        splitter, pause, begun = EventSplitter(), LEISURE.get(), False
+        try:
+            async for piece in pieces:
+                events = splitter.feed(piece)
+                if done := DONE in events:
+                    del events[events.index(DONE) :]
+                found = delta(events)
+                if found.text or found.refusal or found.finish or found.tokens:
+                    if not begun:
+                        begun = True
+                        yield ""
+                    if text := self._take(found):
+                        yield text
+                if found.error is not None:
+                    raise from_event(found.error)
+                if found.broken is not None:
+                    raise found.broken
+                if done:
+                    break
+                if pause:
+                    await asyncio.sleep(pause)
+        except (openai.APIError, httpx2.HTTPError) as error:
+            raise from_sdk(error) from error
+        if not begun:
+            raise UpstreamError(detail="the model's answer was empty")
         _check_end(self._finish, self._refusal)
 
     def _take(self, piece: Delta) -> str:
@@ -182,31 +215,30 @@ class ModelClient:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self.settings.first_token_timeout):
-                    first, rest = await self._begin(sdk, options, stack)
+                    call = await self._begin(sdk, options, model, stack)
             except TimeoutError as error:
                 detail = f"no token in {self.settings.first_token_timeout:g} s"
                 raise ModelTimeout(detail=detail) from error
-            yield Call(model, messages, first, rest)
+            yield call
 
     async def _begin(
-        self, sdk: "AsyncOpenAI", options: dict[str, Any], stack: AsyncExitStack
-    ) -> tuple[Delta, AsyncGenerator[Delta, None]]:
-        """The first delta of an answer and the rest; `stack` closes the connection."""
+        self, sdk: "AsyncOpenAI", options: dict[str, Any], model: Model, stack: AsyncExitStack
+    ) -> Call:
+        """A call whose answer has begun; `stack` closes it, and its connection."""
         tries = 0
         while True:
             async with AsyncExitStack() as trying:
-                deltas = await _request(sdk, options, trying)
+                call = Call(model, options["messages"], await _request(sdk, options, trying))
+                trying.push_async_callback(call.close)
                 try:
-                    first = await anext(deltas, None)
-                    if first is None:
-                        raise UpstreamError(detail="the model's answer was empty")
+                    await call.begun()
                 except RillError as error:
                     if not error.retryable or tries == self.settings.retries:
                         raise
                     logger.warning("model call failed before its first token, trying again: %s", error)
                 else:
                     stack.push_async_callback(trying.pop_all().aclose)
-                    return first, deltas
+                    return call
             tries += 1
             await asyncio.sleep(random.uniform(0.5, 1) * 0.25 * 2**tries)  # noqa: S311 - jitter
 
@@ -236,7 +268,8 @@ def _build(settings: ModelSettings) -> "AsyncOpenAI":
 
 async def _request(
     sdk: "AsyncOpenAI", options: dict[str, Any], stack: AsyncExitStack
-) -> AsyncGenerator[Delta, None]:
+) -> AsyncIterable[bytes]:
+    """The body of the answer; `stack` closes its connection."""
     import httpx2
     import openai
 
@@ -245,39 +278,14 @@ async def _request(
         response = await stack.enter_async_context(create(**options, extra_headers=_UNCOMPRESSED))
     except (openai.APIError, httpx2.HTTPError) as error:
         raise from_sdk(error) from error
-    deltas = _deltas(response)
-    stack.push_async_callback(deltas.aclose)
-    return deltas
+    return _pieces(response)
 
 
 def _pieces(response: "AsyncAPIResponse[Any]") -> AsyncIterable[bytes]:
     """The body: as the transport gives it, past the layers that would decode it, where it is as we asked."""
+    from rill.transport import BODY
+
     if response.headers.get("content-encoding", "identity") == "identity":
-        return cast(AsyncIterable[bytes], response.http_response.stream)
+        whole = response.http_response
+        return cast(AsyncIterable[bytes], whole.extensions.get(BODY, whole.stream))
     return response.iter_bytes()
-
-
-async def _deltas(response: "AsyncAPIResponse[Any]") -> AsyncGenerator[Delta, None]:
-    """What the stream says, without the events that say nothing (a role, an empty piece)."""
-    import httpx2
-    import openai
-
-    splitter, pause = EventSplitter(), LEISURE.get()
-    try:
-        async for piece in _pieces(response):
-            events = splitter.feed(piece)
-            if done := DONE in events:
-                del events[events.index(DONE) :]
-            found = delta(events)
-            if found.text or found.refusal or found.finish or found.tokens:
-                yield found
-            if found.error is not None:
-                raise from_event(found.error)
-            if found.broken is not None:
-                raise found.broken
-            if done:
-                return
-            if pause:
-                await asyncio.sleep(pause)
-    except (openai.APIError, httpx2.HTTPError) as error:
-        raise from_sdk(error) from error

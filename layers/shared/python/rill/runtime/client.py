@@ -173,9 +173,9 @@ class Post:
         await self._put(b"" if self._answer.done() else self._connection.encoded(*events))
 
     async def _put(self, data: bytes) -> None:
-        if not self._answer.done():
+        if not self._answer.done() and not self._connection.push(data):
             try:
-                await self._connection.write(data)
+                await self._connection.drained()
             except ApiError:
                 if not self._answer.done():
                     raise

@@ -74,13 +74,20 @@ class Connection:
         Raises:
             ApiError: the connection broke.
         """
+        if not self.push(data):
+            await self.drained()
+
+    def push(self, data: bytes) -> bool:
+        """Write; returns whether the operating system has it all, as it mostly does. Else `drained` waits."""
         self._transport.write(data)
-        # Mostly it has it all at once, and there is nothing to wait for.
-        if self._transport.get_write_buffer_size() or self._transport.is_closing():
-            try:
-                await self._writer.drain()
-            except ConnectionError as error:
-                raise ApiError(f"the connection to the Runtime API broke: {error}") from error
+        return not self._transport.get_write_buffer_size() and not self._transport.is_closing()
+
+    async def drained(self) -> None:
+        """Wait until the operating system has what was pushed. Raises as `write` does."""
+        try:
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise ApiError(f"the connection to the Runtime API broke: {error}") from error
 
     async def answer(self) -> Answer:
         """Read one response whole.
