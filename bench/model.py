@@ -94,6 +94,8 @@ async def _answer(writer: asyncio.StreamWriter, kind: wire.Kind, asked: dict[str
         await asyncio.sleep(began + place / pace - loop.time())
         writer.write(chunked(stream.delta(stamp() if stamps else text)))
         await writer.drain()
+    # The end is a token as well: sent at once, it would delay the last delta.
+    await asyncio.sleep(began + (len(deltas) + 1) / pace - loop.time())
     writer.write(chunked(stream.after) + b"0\r\n\r\n")
 
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 
 STORED = "log and DynamoDB"
 PARTS: tuple[tuple[str, str], ...] = (
-    ("HTTP from the model", r"httpcore2|httpx2|openai/|rill/network|rill/models/transport"),
+    ("HTTP from the model", r"httpx2|openai/|rill/transport|rill/chunked"),
     ("the model's events: split and decoded", r"rill/models/wire"),
     ("sections: parsed and validated", r"rill/sections|rill/models/structured\.py:|pydantic"),
     ("events: numbered and encoded", r"rill/sse|rill/events|_encode \(rill/runs"),
     ("HTTP to the client", r"starlette/|rill/web|rill/runtime/(exchange|response|client|connection)"),
-    ("steps and their events' way", r"rill/(pipeline|channel|runs|service|models)|grading/workflow|text\.py"),
+    (
+        "steps and their events' way",
+        r"rill/(pipeline|channel|runs|ledger|service|models)|grading/workflow|text\.py",
+    ),
 )
 """In this order for each frame, from the innermost one outward: the first that fits has the sample."""
 

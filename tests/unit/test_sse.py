@@ -15,7 +15,7 @@ from rill.events import (
     Usage,
     UsageTotal,
 )
-from rill.sse import encode, frame, to_dict
+from rill.sse import encode, to_dict
 
 
 def test_a_frame_has_id_and_data_and_no_event_field() -> None:
@@ -68,10 +68,6 @@ def test_what_is_not_json_is_an_error() -> None:
         encode(1, Section(step="s", section="x", data={1}))
     with pytest.raises(TypeError, match="type does not go on the wire"):
         encode(1, Section(step="s", section="x", data=Chunk))
-
-
-def test_frame_takes_encoded_json() -> None:
-    assert frame(3, b"{}") == b"id: 3\ndata: {}\n\n"
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.__name__))

@@ -1,8 +1,12 @@
 """Samples of stacks and the parts that they count for."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from bench.places_of_time import ELSE, part_of, shares
+import rill
+from bench.places_of_time import ELSE, PARTS, part_of, shares
 
 LOOP = "_run (asyncio/events.py:80)"
 
@@ -14,9 +18,10 @@ LOOP = "_run (asyncio/events.py:80)"
         (["Thread.run", "_worker (concurrent/futures/thread.py:81)"], None),
         (["_call (rill/stores/dynamo.py:50)", "SocketIO.readinto (socket.py:706)"], None),
         (["_call (rill/stores/dynamo.py:50)", "urlopen (urllib3/pool.py:1)"], "log and DynamoDB"),
-        ([LOOP, "_deltas (rill/models/client.py:9)", "read (httpcore2/_x.py:1)"], "HTTP from the model"),
+        ([LOOP, "_read (rill/models/client.py:9)", "feed (rill/chunked.py:1)"], "HTTP from the model"),
+        ([LOOP, "data_received (rill/transport.py:9)", "wake (rill/waiter.py:1)"], "HTTP from the model"),
         (
-            [LOOP, "_deltas (rill/models/client.py:9)", "delta (rill/models/wire.py:9)"],
+            [LOOP, "_read (rill/models/client.py:9)", "delta (rill/models/wire.py:9)"],
             "the model's events: split and decoded",
         ),
         (
@@ -29,13 +34,26 @@ LOOP = "_run (asyncio/events.py:80)"
         ),
         ([LOOP, "frames (rill/runs.py:1)", "encode (json/encoder.py:1)"], "steps and their events' way"),
         ([LOOP, "_encode (rill/runs.py:1)", "encode (json/encoder.py:1)"], "events: numbered and encoded"),
-        ([LOOP, "call (rill/stores/dynamo.py:9)", "read (httpcore2/_x.py:1)"], "log and DynamoDB"),
+        ([LOOP, "call (rill/stores/dynamo.py:9)", "read (rill/transport.py:1)"], "log and DynamoDB"),
         ([LOOP, "stream_response (starlette/responses.py:1)"], "HTTP to the client"),
         ([LOOP], ELSE),
     ],
 )
 def test_the_innermost_known_frame_has_the_sample(frames: list[str], part: str | None) -> None:
     assert part_of(frames) == part
+
+
+def test_the_files_that_parts_name_are_there() -> None:
+    package = Path(rill.__file__).parent
+    patterns = " ".join(pattern for _, pattern in PARTS)
+    groups = re.sub(r"rill/(\w+/)?\(([^)]*)\)", _each, patterns)
+    named = set(re.findall(r"rill/([\w/]+)", groups))
+    assert named
+    assert [name for name in named if not [*package.glob(f"{name}*")]] == []
+
+
+def _each(found: re.Match[str]) -> str:
+    return " ".join(f"rill/{found[1] or ''}{name}" for name in found[2].split("|"))
 
 
 def test_shares_are_of_the_samples_that_work() -> None:

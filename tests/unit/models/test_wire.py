@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rill.errors import UpstreamError
-from rill.models.wire import Delta, EventSplitter, Tokens, delta
+from rill.models.wire import Delta, EventSplitter, Tokens, delta, plain_text
 
 STREAM = (
     b"\xef\xbb\xbf: a comment\n\nevent: x\nid: 7\ndata: one\n\ndata:two\n\n\n\nretry: 5\n\n"
@@ -98,6 +98,28 @@ def test_what_is_no_chunk_is_an_error_of_the_upstream(data: bytes) -> None:
     later = delta([chunk(content="a"), data])
     assert later.text == "a"
     assert isinstance(later.broken, UpstreamError)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (chunk(content="é"), "é"),
+        (chunk(content="a", role="assistant"), "a"),
+        (b'{"choices":[{"delta":{"content":"a"}}]}', "a"),
+        (chunk(content=""), None),
+        (chunk(content="", refusal="No."), None),
+        (b'{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}', None),
+        (b'{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":1}}', None),
+        (b'{"choices":[]}', None),
+        (b'{"error":"x"}', None),
+        (b"[1]", None),
+        (b"3", None),
+        (b"{", None),
+        (b"[DONE]", None),
+    ],
+)
+def test_plain_text_is_an_event_that_says_nothing_else(data: bytes, text: str | None) -> None:
+    assert plain_text(data) == text
 
 
 def test_what_arrived_together_is_one_delta() -> None:

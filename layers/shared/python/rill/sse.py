@@ -79,11 +79,6 @@ def to_json(event: Event) -> bytes:
     return encoded
 
 
-def frame(seq: int, data: bytes) -> bytes:
-    """One SSE frame of JSON text that `to_json` made. `seq` counts from 1."""
-    return b"id: %d\ndata: %b\n\n" % (seq, data)
-
-
 def encode(seq: int, event: Event) -> bytes:
     """One event as an SSE frame. `seq` counts from 1 and has no gaps."""
-    return frame(seq, to_json(event))
+    return b"id: %d\ndata: %b\n\n" % (seq, to_json(event))

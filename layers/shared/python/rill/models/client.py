@@ -26,7 +26,7 @@ from rill.events import Usage
 from rill.models.catalogue import Model, Tier
 from rill.models.failures import from_event, from_sdk
 from rill.models.settings import ModelSettings
-from rill.models.wire import DONE, Delta, EventSplitter, Tokens, delta
+from rill.models.wire import DONE, Delta, EventSplitter, Tokens, delta, plain_text
 from rill.tls import tls_context
 
 if TYPE_CHECKING:
@@ -84,6 +84,12 @@ class Call:
         try:
             async for piece in pieces:
                 events = splitter.feed(piece)
+                if begun and len(events) == 1 and (text := plain_text(events[0])) is not None:
+                    self._received += len(text)
+                    yield text  # nearly every one, at a model's pace
+                    if pause:
+                        await asyncio.sleep(pause)
+                    continue
                 if done := DONE in events:
                     del events[events.index(DONE) :]
                 found = delta(events)
@@ -91,8 +97,9 @@ class Call:
                     if not begun:
                         begun = True
                         yield ""
-                    if text := self._take(found):
-                        yield text
+                    self._take(found)
+                    if found.text:
+                        yield found.text
                 if found.error is not None:
                     raise from_event(found.error)
                 if found.broken is not None:
@@ -107,9 +114,8 @@ class Call:
             raise UpstreamError(detail="the model's answer was empty")
         _check_end(self._finish, self._refusal)
 
-    def _take(self, piece: Delta) -> str:
-        text = piece.text
-        self._received += len(text)
+    def _take(self, piece: Delta) -> None:
+        self._received += len(piece.text)
         if piece.tokens is not None:
             self._tokens = piece.tokens
         if piece.finish is not None:
@@ -117,7 +123,6 @@ class Call:
         if piece.refusal:
             self._received += len(piece.refusal)
             self._refusal += piece.refusal
-        return text
 
     def usage(self, step: str) -> Usage:
         """The tokens as the provider counted them, or estimated by length where it has not (yet)."""

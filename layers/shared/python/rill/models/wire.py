@@ -100,6 +100,19 @@ class Delta:
     broken: UpstreamError | None = None
 
 
+def plain_text(data: bytes) -> str | None:
+    """The text of an event that says nothing else, as nearly all do; None for any other."""
+    try:
+        chunk = jiter.from_json(data, cache_mode="keys")
+        (choice,) = chunk["choices"]
+        text = choice["delta"]["content"]
+        if type(text) is str and text and choice.get("finish_reason") is None and chunk.get("usage") is None:
+            return text
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    return None
+
+
 def delta(events: Sequence[bytes]) -> Delta:
     """Read the data of events that arrived together as one delta; what follows a mistake is not read.
 
@@ -107,11 +120,11 @@ def delta(events: Sequence[bytes]) -> Delta:
         UpstreamError: the first is not a chat completion chunk. For a later one it is `broken`.
     """
     said = Delta()
-    if len(events) == 1:  # each comes alone, at a model's pace
-        said.text = _read(events[0], said)
-        return said
     texts: list[str] = []
     for number, data in enumerate(events):
+        if (text := plain_text(data)) is not None:
+            texts.append(text)
+            continue
         try:
             texts.append(_read(data, said))
         except UpstreamError as error:
@@ -127,21 +140,9 @@ def delta(events: Sequence[bytes]) -> Delta:
 def _read(data: bytes, said: Delta) -> str:
     """The text of one event; what else it says is noted in `said`."""
     try:
-        chunk = jiter.from_json(data, cache_mode="keys")
+        chunk: Any = jiter.from_json(data, cache_mode="keys")
     except ValueError as error:
         raise UpstreamError(detail=f"an event of the model's is not JSON: {error}") from error
-    try:
-        # The common case first, and alone: an event that is no piece of text takes the other way.
-        (choice,) = chunk["choices"]
-        text = choice["delta"]["content"]
-        if type(text) is str and choice.get("finish_reason") is None and chunk.get("usage") is None:
-            return text
-    except (AttributeError, KeyError, TypeError, ValueError):
-        pass
-    return _read_all(chunk, said)
-
-
-def _read_all(chunk: Any, said: Delta) -> str:
     if not isinstance(chunk, dict):
         raise UpstreamError(detail="an event of the model's is no object")
     if chunk.get("error") is not None:
