@@ -25,7 +25,7 @@ class SlowProxy(CountingProxy):
 
 async def measure(*, quick: bool) -> Part:
     """The delay of deltas, both ways."""
-    rounds, deltas = (3, 100) if quick else (33, 100)
+    rounds, deltas = (2, 50) if quick else (33, 100)
     async with AsyncExitStack() as stack:
         around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
         slow = await stack.enter_async_context(SlowProxy(around[DYNAMODB], {}))

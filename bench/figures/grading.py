@@ -17,7 +17,7 @@ from local.stack import Stack
 
 LINES = 47
 SECTIONS = 6
-PACE, QUICK_PACE = 100.0, 400.0
+PACE, QUICK_PACE = 100.0, 600.0
 SAMPLES = ROOT / "local" / "samples"
 
 

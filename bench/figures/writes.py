@@ -22,7 +22,7 @@ EACH, EACH_DELTA = "one write per event", "one write per delta"
 
 async def measure(*, quick: bool) -> Part:
     """A grading and a text, both at the pace of a real model: batches are by time."""
-    deltas = 400 if quick else 4390
+    deltas = 500 if quick else 4390
     async with AsyncExitStack() as stack:
         around = await stack.enter_async_context(services())
         proxy = await stack.enter_async_context(CountingProxy(around[DYNAMODB], template().tables))
