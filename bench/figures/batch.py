@@ -23,7 +23,7 @@ ALSO = (FASTAPI,)
 WORKER_SESSIONS, PEER_SESSIONS = 150, 15
 """At once in one process. All contestants run beside each other, and two cores have to have room for them."""
 
-QUICK_FEWER = 10
+QUICK_FEWER = 15
 """So many times fewer of them, where the pace is ten times as high."""
 
 

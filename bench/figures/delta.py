@@ -14,7 +14,7 @@ from bench.stats import interleave_async
 
 RILL, DELTAS = "rill", 4390
 
-QUICK_ROUNDS = 2
+QUICK_ROUNDS = 1
 SLOW = 180.0
 """µs a delta from which on a quick benchmark takes the first run for the figure: it has no time for more."""
 
