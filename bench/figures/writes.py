@@ -1,5 +1,6 @@
 """What a run writes to DynamoDB, beside a log that writes every event by itself."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from bench.counting import CountingProxy, Counts, units
 from bench.figures.grading import LINES, PACE, call
 from bench.heard import Heard
 from bench.report import Figure, Part
-from bench.serving import DYNAMODB, RillServer, grading, model, rill, services, template, text_function
+from bench.serving import DYNAMODB, grading, model, rill, services, template, text_function
+from local.functions.template import Function
 from local.model.serving import ScriptedModel
 
 USD_PER_MILLION = 0.625
@@ -22,25 +24,21 @@ EACH, EACH_DELTA = "one write per event", "one write per delta"
 
 async def measure(*, quick: bool) -> Part:
     """A grading and a text, both at the pace of a real model: batches are by time."""
-    deltas = 500 if quick else 4390
+    deltas = 700 if quick else 4390
     async with AsyncExitStack() as stack:
         around = await stack.enter_async_context(services())
-        proxy = await stack.enter_async_context(CountingProxy(around[DYNAMODB], template().tables))
-        through = {**around, DYNAMODB: proxy.url}
         source = await stack.enter_async_context(model())
         scripted = stack.enter_context(ScriptedModel(pace=PACE))
-        url = source.url(pace=PACE, deltas=deltas)
-        text = await stack.enter_async_context(rill(text_function(), through, url))
-        graded = await stack.enter_async_context(rill(grading(), through, scripted.openai_base_url))
         question = {"session_id": "bench", "question": "Grade this call."}
         request = {"session_id": "bench", "transcript": call(), "mode": "multi"}
+        text, graded = await asyncio.gather(
+            _run(text_function(), source.url(pace=PACE, deltas=deltas), question, around),
+            _run(grading(), scripted.openai_base_url, request, around),
+        )
         figures = [
-            *_figures(f"text of {deltas:,} deltas", *await _run(text, question, proxy), reach=1 / 20),
-        ]
-        heard, counts = await _run(graded, request, proxy)
-        figures += [
-            *_figures(f"grading of {LINES} lines", heard, counts, reach=1 / 20),
-            _beside_deltas(f"grading of {LINES} lines", heard, counts),
+            *_figures(f"text of {deltas:,} deltas", *text, reach=1 / 20),
+            *_figures(f"grading of {LINES} lines", *graded, reach=1 / 20),
+            _beside_deltas(f"grading of {LINES} lines", *graded),
         ]
     return Part(
         name="writes",
@@ -56,11 +54,16 @@ async def measure(*, quick: bool) -> Part:
     )
 
 
-async def _run(server: RillServer, given: Mapping[str, object], proxy: CountingProxy) -> tuple[Heard, Counts]:
-    body = json.dumps(given).encode()
-    proxy.take()
-    heard = (await server.run(body)).check()
-    return heard, proxy.take()
+async def _run(
+    function: Function, model_url: str, given: Mapping[str, object], around: Mapping[str, str]
+) -> tuple[Heard, Counts]:
+    """A run of a function with a counter of its own before DynamoDB."""
+    async with (
+        CountingProxy(around[DYNAMODB], template().tables) as proxy,
+        rill(function, {**around, DYNAMODB: proxy.url}, model_url) as server,
+    ):
+        heard = (await server.run(json.dumps(given).encode())).check()
+        return heard, proxy.take()
 
 
 def _figures(what: str, heard: Heard, counts: Counts, *, reach: float) -> list[Figure]:
