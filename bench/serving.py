@@ -91,6 +91,9 @@ class Server(Protocol):
 
     pid: int
 
+    async def ready(self) -> None:
+        """Returns when it waits for requests, with everything that its start loads."""
+
     async def run(self, body: bytes, **headers: str) -> Heard:
         """Start a run and hear it to its end; returns when the server has nothing left to do for it."""
 
@@ -111,6 +114,9 @@ class RillServer:
 
     pid: int
     api: RuntimeApi
+
+    async def ready(self) -> None:
+        await self.api.idle.wait()
 
     async def run(self, body: bytes, **headers: str) -> Heard:
         return await self.request("POST", "/runs", body, **headers)
@@ -149,11 +155,19 @@ def text_function() -> Function:
 
 
 @asynccontextmanager
-async def rill(function: Function, around: Mapping[str, str], model_url: str) -> AsyncIterator[RillServer]:
-    """A function's process; returns when it is started, not when it is ready."""
+async def rill(
+    function: Function, around: Mapping[str, str], model_url: str, *, ahead: bool = False
+) -> AsyncIterator[RillServer]:
+    """A function's process; returns when it is started, not when it is ready.
+
+    Args:
+        ahead: start it as Lambda does with provisioned concurrency.
+    """
     api = RuntimeApi()
     await api.start()
     env = variables(function, {**around, **rill_model(model_url)}, api.address)
+    if ahead:
+        env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
     log = logs(f"rill-{function.name}")
     try:
         async with process(command(function), env, cwd=function.code, log=log) as started:
@@ -189,6 +203,10 @@ class PeerServer:
 
     pid: int
     port: int
+
+    async def ready(self) -> None:
+        # An address that it does not have: only a server that is up says so.
+        await ask(HOST, self.port, "/ready", b"", Connection="close")
 
     async def run(self, body: bytes, **headers: str) -> Heard:
         return await ask(HOST, self.port, "/runs", body, **headers)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rill.events import Chunk
+from rill.initialization import Initialization
 from rill.ledger import Ledger
 from rill.models.client import ModelClient
 from rill.models.settings import ModelSettings
@@ -57,6 +58,12 @@ async def _stored(record: RunRecord) -> dict[str, Any]:
     return record.result or {}
 
 
+async def _load() -> None:
+    await models.load()
+    await dynamo.load()
+    await metrics.load()
+
+
 async def _close() -> None:
     await models.close()
     await dynamo.close()
@@ -85,6 +92,7 @@ app = create_app(
         result=_stored,
         explain=lambda detail, document: str(detail["msg"]),
         idempotency=IdempotencyStore(dynamo, os.environ["RILL_IDEMPOTENCY_TABLE"]),
+        load=_load if Initialization.from_env(os.environ).ahead else None,
         close=_close,
     )
 )

@@ -27,6 +27,7 @@ from bench.stats import interleave_async
 RILL = "rill"
 FIRST_BYTE, FIRST_TOKEN, MEMORY = "first byte", "first token", "memory"
 WITH_CALLS = "first byte after DynamoDB"
+AHEAD = "first token of a process made ahead"
 
 Start = Callable[[], AbstractAsyncContextManager[Server]]
 Measure = Callable[[], Awaitable[dict[str, float]]]
@@ -37,15 +38,17 @@ async def measure(*, quick: bool) -> Part:
     rounds = 2 if quick else 9
     missing: dict[str, str] = {}
     async with services() as around, model() as source:
-        medians = await interleave_async(_measures(around, source, missing), rounds)
+        medians = await interleave_async(_measures(around, source, missing, ahead=not quick), rounds)
     ours, theirs = medians[RILL], medians.get(FASTAPI.name, {})
     floor = medians.get(FLOOR.name, {})
-    reaches = {
+    reaches: dict[str, tuple[str, str, float | None]] = {
         FIRST_BYTE: ("start-up to the first byte", "ms", 0.30),
         WITH_CALLS: ("start-up to the first byte, with DynamoDB before it", "ms", 0.45),
         FIRST_TOKEN: ("start-up to the model's first token", "ms", 0.60),
         MEMORY: ("resident memory after one grading", "MB", 0.65),
     }
+    if not quick:
+        reaches[AHEAD] = ("request to the model's first token, process made ahead", "ms", None)
     figures = [
         Figure(
             name=name,
@@ -63,7 +66,9 @@ async def measure(*, quick: bool) -> Part:
         method=(
             "From before the process is made to the byte at the client, the request waiting for it, byte code"
             " and files in their caches; with DynamoDB: an idempotency key for Rill, one put for the peer."
-            f" The floor is Python with a socket and jiter. {rounds} rounds, each with new processes."
+            " The floor is Python with a socket and jiter. A process made ahead, as with provisioned"
+            " concurrency, has started before its first request comes."
+            f" {rounds} rounds, each with new processes."
         ),
         figures=figures,
         missing=missing,
@@ -72,7 +77,9 @@ async def measure(*, quick: bool) -> Part:
     )
 
 
-def _measures(around: Mapping[str, str], source: Model, missing: dict[str, str]) -> dict[str, Measure]:
+def _measures(
+    around: Mapping[str, str], source: Model, missing: dict[str, str], *, ahead: bool
+) -> dict[str, Measure]:
     url, whole = source.url(pace=100, deltas=5, stamps=1), source.url()
     asked = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
     graded = json.dumps(request(answer().lines)).encode()
@@ -85,6 +92,8 @@ def _measures(around: Mapping[str, str], source: Model, missing: dict[str, str])
         found = await _started(text, asked)
         key = f"bench-{time.time_ns()}-{next(count)}"
         found[WITH_CALLS] = (await _started(text, asked, Idempotency_Key=key))[FIRST_BYTE]
+        if ahead:
+            found[AHEAD] = await _asked(lambda: rill(text_function(), around, url, ahead=True), asked)
         return {**found, **await _memory(lambda: rill(grading(), around, whole), graded)}
 
     def of(peer: Peer, *, full: bool) -> Measure:
@@ -96,6 +105,8 @@ def _measures(around: Mapping[str, str], source: Model, missing: dict[str, str])
             if full:
                 with_calls = await _started(lambda: serve(noting, url, around), body("text"))
                 found[WITH_CALLS] = with_calls[FIRST_BYTE]
+            if ahead:
+                found[AHEAD] = await _asked(lambda: serve(peer, url, around), body("text"))
             mode = body("structured" if full else "text")
             return {**found, **await _memory(lambda: serve(peer, whole, around), mode)}
 
@@ -120,6 +131,14 @@ async def _started(start: Start, given: bytes, **headers: str) -> dict[str, floa
         FIRST_BYTE: (heard.first(rb"data: ") - began) / 1e6,
         FIRST_TOKEN: (heard.first(rb"t\d{9,};") - began) / 1e6,
     }
+
+
+async def _asked(start: Start, given: bytes) -> float:
+    """Milliseconds from the first request of a process that waits for it to the first token."""
+    async with start() as server:
+        await server.ready()
+        heard = (await server.run(given)).check()
+    return (heard.first(rb"t\d{9,};") - heard.asked) / 1e6
 
 
 async def _memory(start: Start, given: bytes) -> dict[str, float]:

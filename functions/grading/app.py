@@ -9,6 +9,7 @@ from grading.models import GradingRequest
 from grading.problems import explain
 from grading.storage import Storage
 from grading.workflow import Grading, result, workflow
+from rill.initialization import Initialization
 from rill.ledger import Ledger
 from rill.models.client import ModelClient
 from rill.models.settings import ModelSettings
@@ -32,6 +33,8 @@ def build(env: Mapping[str, str]) -> Starlette:
     dynamo = Dynamo(env)
     runs = RunStore(dynamo, env["RILL_RUNS_TABLE"])
     storage = Storage(LineRatingStore(dynamo, env["RILL_LINE_RATINGS_TABLE"]))
+    queue = Queue(env["RILL_QUEUE_URL"]) if env.get("RILL_QUEUE_URL") else None
+    initialization = Initialization.from_env(env)
 
     def start(request: GradingRequest, record: RunRecord, invocation: Invocation) -> Run[Grading]:
         ledger = Ledger()
@@ -47,6 +50,13 @@ def build(env: Mapping[str, str]) -> Starlette:
             prepare=models.ready,
         )
 
+    async def load() -> None:
+        await models.load(key=not initialization.snapshot)
+        await dynamo.load()
+        await metrics.load()
+        if queue is not None:
+            await queue.load()
+
     async def close() -> None:
         await models.close()
         await dynamo.close()
@@ -61,7 +71,8 @@ def build(env: Mapping[str, str]) -> Starlette:
             result=storage.result,
             explain=explain,
             idempotency=IdempotencyStore(dynamo, env["RILL_IDEMPOTENCY_TABLE"]),
-            queue=Queue(env["RILL_QUEUE_URL"]) if env.get("RILL_QUEUE_URL") else None,
+            queue=queue,
+            load=load if initialization.ahead else None,
             close=close,
         )
     )

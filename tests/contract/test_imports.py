@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "conformance": _BASE | {"events", "sse"},
     "transcripts": _BASE,
     "queue": _BASE,
+    "initialization": _BASE,
     "tls": _BASE,
     "chunked": _BASE,
     "transport": _BASE | {"chunked", "waiter"},

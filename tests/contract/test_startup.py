@@ -3,10 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from local.model import ScriptedModel
+from tests.support.dynamodb import make_tables, moto_server
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -59,20 +63,40 @@ asyncio.run(main())
 """
 
 
+AHEAD = """
+import asyncio, json, sys
+import FUNCTION.app
+from rill.runtime import bridge
+from tests.support.asgi import call
+async def main():
+    app = FUNCTION.app.app
+    bridge.load()
+    async with app.router.lifespan_context(app):
+        before = set(sys.modules)
+        answer = await call(app, "POST", "/runs", body=sys.stdin.buffer.read(),
+                            headers={"accept": "text/event-stream"})
+        print(json.dumps({"loaded": sorted(before & set(LATER)), "answer": answer.body.decode(),
+                          "imported": sorted(set(sys.modules) - before)}))
+asyncio.run(main())
+"""
+
+
 @pytest.fixture(scope="module", params=sorted(ALLOWED))
 def report(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What a fresh process says of its own imports."""
     function: str = request.param
+    return {"function": function, **_say(SCRIPT.replace("FUNCTION", function), ENVIRONMENT)}
+
+
+def _say(script: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """What a fresh process that grades a call says in its last line."""
     body = (ROOT / "tests/data/calls.jsonl").read_bytes().splitlines()[0]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.replace("FUNCTION", function)],
-        input=body,
-        env=ENVIRONMENT,
-        capture_output=True,
-        check=False,
+        [sys.executable, "-c", script], input=body, env=env, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
-    return {"function": function, **json.loads(done.stdout)}
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
 
 
 def test_start_up_imports_what_is_listed_and_nothing_else(report: dict[str, Any]) -> None:
@@ -83,3 +107,31 @@ def test_start_up_imports_what_is_listed_and_nothing_else(report: dict[str, Any]
 def test_the_first_event_goes_out_before_anything_heavy_is_imported(report: dict[str, Any]) -> None:
     assert '"type":"start"' in report["first_piece"]
     assert not set(report["first_event"]) & LATER
+
+
+@pytest.mark.parametrize("initialization", ["provisioned-concurrency", "snap-start", "a-newer-kind"])
+@pytest.mark.parametrize("function", sorted(ALLOWED))
+def test_a_process_made_ahead_leaves_nothing_for_its_first_request(
+    function: str, initialization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    for name, value in credentials.items():
+        monkeypatch.setenv(name, value)
+    with moto_server() as dynamodb, ScriptedModel() as model:
+        make_tables(dynamodb).close()
+        env = (
+            ENVIRONMENT
+            | credentials
+            | {
+                "AWS_REGION": "eu-west-1",
+                "AWS_DEFAULT_REGION": "eu-west-1",
+                "RILL_QUEUE_URL": "http://127.0.0.1:9/queue",
+                "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
+                "AWS_LAMBDA_INITIALIZATION_TYPE": initialization,
+                "RILL_MODEL_URL": model.openai_base_url,
+            }
+        )
+        said = _say(AHEAD.replace("FUNCTION", function).replace("LATER", repr(LATER)), env)
+    assert '"type":"complete"' in said["answer"]
+    assert set(said["loaded"]) >= {"aws_lambda_powertools", "boto3", "httpx2", "openai"}
+    assert said["imported"] == []

@@ -408,6 +408,27 @@ async def test_snapshot_without_a_registry(api: FakeApi, launch: Launch) -> None
     assert [await api.asked.get() for _ in range(2)] == ["/restore/next", "/invocation/next"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "loaded"), [("on-demand", False), ("provisioned-concurrency", True), ("snap-start", True)]
+)
+async def test_start_up_ahead_of_requests_loads_what_reads_them(
+    api: FakeApi, launch: Launch, tmp_path: Path, kind: str, loaded: bool
+) -> None:
+    (tmp_path / "telling.py").write_text(
+        "import sys\n"
+        "async def app(scope, receive, send):\n"
+        "    print('loaded', 'mangum.handlers.api_gateway' in sys.modules, flush=True)\n"
+        "    raise RuntimeError('no lifespan')\n"
+    )
+    api.restored.set()
+    runtime = await launch(
+        handler="telling.app", AWS_LAMBDA_INITIALIZATION_TYPE=kind, PYTHONPATH=str(tmp_path)
+    )
+    while await api.asked.get() != "/invocation/next":
+        pass
+    assert f"loaded {loaded}\n" in runtime.log
+
+
 def write_hooks(directory: Path) -> None:
     """The managed runtime's registry, with two hooks of each kind in it."""
     (directory / "snapshot_restore_py.py").write_text(

@@ -1,5 +1,7 @@
 """Logs and metrics, through Powertools, which is imported with the first line or metric and not before."""
 
+import asyncio
+import importlib
 import logging
 import sys
 from collections.abc import Mapping
@@ -76,6 +78,11 @@ class Metrics:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._service = env.get("POWERTOOLS_SERVICE_NAME", "rill")
         self._namespace = env.get("POWERTOOLS_METRICS_NAMESPACE", "Rill")
+
+    async def load(self) -> None:
+        """Import what the first metric and the first line of a log would."""
+        for name in ("aws_lambda_powertools.metrics", "aws_lambda_powertools.logging.formatter"):
+            await asyncio.to_thread(importlib.import_module, name)
 
     def run_ended(self, run: RunMetrics) -> None:
         """Count one run. What has no bounded set of values goes beside the metrics, not into dimensions."""

@@ -44,6 +44,10 @@ class Queue:
                 self._client = boto3.client("sqs", config=config)
             return self._client
 
+    async def load(self) -> None:
+        """Import boto3 and build the client, as the first call would."""
+        await asyncio.to_thread(self._connect)
+
     def _send(self, body: str, delay: int) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 

@@ -53,6 +53,7 @@ class Definition(Generic[R]):
         explain: makes a sentence of one validation error of pydantic's.
         idempotency: where repeated starts are remembered, or None.
         queue: whose worker does runs that nobody waits for, or None.
+        load: loads at start-up what the first run would; None where a request waits for the start-up.
         close: closes what is kept open; called when the process ends.
     """
 
@@ -65,6 +66,7 @@ class Definition(Generic[R]):
     explain: Callable[[Any, Any], str]
     idempotency: IdempotencyStore | None = None
     queue: Queue | None = None
+    load: Callable[[], Awaitable[None]] | None = None
     close: Callable[[], Awaitable[None]] | None = None
 
 

@@ -45,6 +45,8 @@ def create_app(definition: Definition[R]) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
+            if definition.load is not None:
+                await definition.load()
             yield
         finally:
             if definition.close is not None:

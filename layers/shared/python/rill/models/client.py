@@ -6,11 +6,12 @@ times what reading the bytes does.
 
 import asyncio
 import gc
+import importlib
 import logging
 import random
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,6 +39,7 @@ CONNECT_SECONDS = 10.0
 LEISURE: ContextVar[float] = ContextVar("rill_leisure", default=0.0)
 """Seconds between two reads of an answer that nobody watches: ten words at once cost what one does."""
 
+_SECRETS = "aws_lambda_powertools.utilities.parameters"
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 CHARACTERS_PER_TOKEN = 4
 """For estimates where a provider counts nothing. https://help.openai.com/en/articles/4936856"""
@@ -172,17 +174,31 @@ class ModelClient:
         """The SDK's client. The first call imports the SDK (half a second): make it in a thread."""
         with self._lock:
             if self._sdk is None:
-                # The SDK's types stay: looking through them for garbage takes a fifth of their import.
-                gc.disable()
-                try:
+                with _uncollected():
                     self._sdk = _build(self.settings)
-                finally:
-                    gc.enable()
             return self._sdk
 
     async def ready(self) -> "AsyncOpenAI":
         """`connect`, off the event loop where it has something to do."""
         return self._sdk if self._sdk is not None else await asyncio.to_thread(self.connect)
+
+    async def load(self, *, key: bool = True) -> None:
+        """Import and make what the first call would.
+
+        Args:
+            key: also read the key where it is in Secrets Manager. A snapshot would hold it for weeks.
+        """
+        if key or self.settings.api_key or not self.settings.secret_arn:
+            await self.ready()
+        else:
+            await asyncio.to_thread(self._import)
+
+    def _import(self) -> None:
+        with self._lock, _uncollected():
+            for name in ("openai.resources.chat", "rill.transport", _SECRETS):
+                importlib.import_module(name)
+            if self.settings.base_url.startswith("https:"):
+                tls_context()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -248,27 +264,51 @@ class ModelClient:
             await asyncio.sleep(random.uniform(0.5, 1) * 0.25 * 2**tries)  # noqa: S311 - jitter
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """The SDK's types stay: looking through them for garbage takes a fifth of their import."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def _build(settings: ModelSettings) -> "AsyncOpenAI":
     import httpx2
     from openai import AsyncOpenAI
 
     from rill.transport import http_client
 
-    key = settings.api_key
-    if not key and settings.secret_arn:
-        from aws_lambda_powertools.utilities.parameters import get_secret
-
-        key = str(get_secret(settings.secret_arn))
+    key = settings.api_key or _secret(settings.secret_arn)
     tls = tls_context() if settings.base_url.startswith("https:") else None
     timeout = httpx2.Timeout(settings.idle_timeout, connect=CONNECT_SECONDS)
     http = http_client(timeout=timeout, tls=tls)
-    return AsyncOpenAI(
+    sdk = AsyncOpenAI(
         api_key=key or "none",
         base_url=settings.base_url,
         timeout=timeout,
         max_retries=settings.retries,
         http_client=http,
     )
+    _ = sdk.chat.completions  # imported by being looked at: here, in the thread, and not in the first call
+    return sdk
+
+
+def _secret(arn: str) -> str:
+    """The key as Secrets Manager has it; empty where there is no secret.
+
+    Raises:
+        UpstreamError: it could not be read.
+    """
+    if not arn:
+        return ""
+    from aws_lambda_powertools.utilities.parameters import GetParameterError, get_secret
+
+    try:
+        return str(get_secret(arn))
+    except GetParameterError as error:
+        raise UpstreamError(detail=f"the model's key could not be read from {arn}: {error}") from error
 
 
 async def _request(

@@ -5,6 +5,7 @@ put right here. Every other event - a schedule's, a queue's, a caller's own - is
 event as its body.
 """
 
+import importlib
 import json
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -25,6 +26,11 @@ def is_http(event: Any) -> bool:
         return False
     context = event.get("requestContext")
     return isinstance(context, dict) and isinstance(context.get("http"), dict)
+
+
+def load() -> None:
+    """Import what the first HTTP event would."""
+    importlib.import_module("mangum.handlers.api_gateway")
 
 
 def request(

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-from rill.runtime import snapstart
+from rill.runtime import bridge, snapstart
 from rill.runtime.app import App, CannotStart, Lifespan, load
 from rill.runtime.client import RuntimeApi
 from rill.runtime.connection import ApiError
@@ -35,7 +35,6 @@ def run(settings: Settings) -> int:
         app = load(settings.handler)
     except CannotStart as error:
         return _run(_report_start(RuntimeApi(settings.api), error.failure))
-    gc.freeze()
     return _run(_main(settings, app))
 
 
@@ -96,7 +95,10 @@ async def _report_restore(api: RuntimeApi, failure: Failure) -> int:
 
 
 async def _serve(settings: Settings, api: RuntimeApi, app: App, lifespan: Lifespan) -> None:
+    if settings.ahead:
+        bridge.load()
     await lifespan.start()
+    gc.freeze()  # what start-up has made stays: it is not looked through again
     if settings.snap_start:
         await _snapshot(api)
     runner = Runner(settings, api, app, lifespan.state)

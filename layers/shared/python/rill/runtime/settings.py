@@ -15,6 +15,8 @@ class Settings:
     Attributes:
         api: host and port of the Runtime API.
         handler: module path and attribute, as `grading.app.app`.
+        ahead: whether no request waits for the process: with provisioned concurrency, SnapStart, managed
+            instances.
         snap_start: whether the process is started to be snapshotted.
         sam_local: whether `sam local` runs the function; it knows no streamed response.
     """
@@ -26,6 +28,7 @@ class Settings:
     memory_mb: int
     log_group: str
     log_stream: str
+    ahead: bool
     snap_start: bool
     sam_local: bool
 
@@ -41,6 +44,7 @@ class Settings:
             raise NotOnLambda("AWS_LAMBDA_RUNTIME_API does not name a host and a port")
         if not env.get("_HANDLER"):
             raise NotOnLambda("_HANDLER is not set")
+        initialization = env.get("AWS_LAMBDA_INITIALIZATION_TYPE") or "on-demand"
         return cls(
             api=(host, int(port)),
             handler=env["_HANDLER"],
@@ -49,6 +53,7 @@ class Settings:
             memory_mb=int(env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")),
             log_group=env.get("AWS_LAMBDA_LOG_GROUP_NAME", ""),
             log_stream=env.get("AWS_LAMBDA_LOG_STREAM_NAME", ""),
-            snap_start=env.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start",
+            ahead=initialization != "on-demand",
+            snap_start=initialization == "snap-start",
             sam_local=env.get("AWS_SAM_LOCAL", "").lower() == "true",
         )

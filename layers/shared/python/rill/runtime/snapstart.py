@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html
 """
 
 import importlib
+import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ def before_snapshot() -> None:
 
 def after_restore() -> None:
     """Run the hooks in the order they were registered. Raises what they raise."""
+    random.seed()  # all processes of one snapshot would draw the same numbers, and wait alike
     _run(_registered("get_after_restore"))
 
 

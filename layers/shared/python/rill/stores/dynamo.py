@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Program
 
 import asyncio
 import base64
+import importlib
 import json
 import logging
 import os
@@ -86,6 +87,12 @@ class Dynamo:
         self._target: httpx2.URL | str = ""
         self._timeouts: dict[str, float | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def load(self) -> None:
+        """Import and build what the first call would."""
+        await self._connect()
+        if not self._env.get("AWS_ACCESS_KEY_ID"):
+            await asyncio.to_thread(importlib.import_module, "botocore.session")
 
     async def close(self) -> None:
         """Close the connections."""
