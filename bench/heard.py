@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 _STAMP = re.compile(rb"t(\d{9,});")
+_OUTPUT_TOKENS = re.compile(rb'"type":"usage".*?"output_tokens":(\d+)')
 _END = b"0\r\n\r\n"
 
 
@@ -42,6 +43,10 @@ class Heard:
     def delays(self) -> list[float]:
         """Microseconds from each stamp's making to its piece's reading."""
         return [(at - int(stamp)) / 1e3 for at, data in self.pieces for stamp in _STAMP.findall(data)]
+
+    def output_tokens(self) -> list[int]:
+        """Of each call to the model; the scripted one counts a token for each delta it sends."""
+        return [int(tokens) for tokens in _OUTPUT_TOKENS.findall(self.body)]
 
     def check(self) -> "Heard":
         """Itself.

@@ -41,6 +41,11 @@ class Figure:
         return None if self.rill is None or not self.best else self.rill / self.best
 
     @property
+    def floor_ratio(self) -> float | None:
+        """Rill's value as a multiple of the floor."""
+        return None if self.rill is None or not self.floor else self.rill / self.floor
+
+    @property
     def holds(self) -> bool | None:
         """Whether `reach` is reached; None where there is nothing to say of it."""
         if self.reach is None or self.ratio is None:
@@ -117,8 +122,8 @@ def reach_text(figure: Figure) -> str:
 def table(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table."""
     lines = [
-        "| figure | unit | Rill | floor | peers | ratio to the best | reach |",
-        "|---|---|---:|---:|---|---:|---|",
+        "| figure | unit | Rill | floor | peers | ratio to the best | ratio to the floor | reach |",
+        "|---|---|---:|---:|---|---:|---:|---|",
     ]
     for figure in figures:
         ranked = sorted(figure.peers.items(), key=lambda peer: (peer[1] is None, peer[1] or 0))
@@ -130,6 +135,7 @@ def table(figures: Sequence[Figure]) -> str:
             number(figure.floor),
             peers or "–",
             number(figure.ratio),
+            number(figure.floor_ratio),
             reach_text(figure),
         )
         lines.append(f"| {' | '.join(cells)} |")
@@ -142,7 +148,7 @@ def markdown(parts: Sequence[Part], machine: Mapping[str, str]) -> str:
         "# Results of `make bench`",
         "",
         "Written by `make bench`; [performance.md](../docs/performance.md) says what they mean. Every figure",
-        "is the median of interleaved rounds. The ratio is Rill's value over the best peer's.",
+        "is the median of interleaved rounds. A ratio is Rill's value over the best peer's, or the floor's.",
         "",
         "; ".join(f"{name}: {value}" for name, value in machine.items()) + ".",
     ]

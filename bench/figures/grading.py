@@ -53,6 +53,7 @@ async def measure(*, quick: bool) -> Part:
             name="whole grading, all sections",
             unit="s",
             rill=multi["all"],
+            floor=multi["longest"] / pace,
             peers={streamed: single["all"]},
             reach=0.35,
         ),
@@ -60,8 +61,10 @@ async def measure(*, quick: bool) -> Part:
             name="whole grading, complete",
             unit="s",
             rill=multi["complete"],
+            floor=multi["longest"] / pace,
             peers={whole: single["complete"]},
             reach=0.35,
+            note="the floor is the time that the model takes for the longest of the answers",
         ),
     ]
     return Part(
@@ -99,4 +102,9 @@ def _seconds(heard: Heard) -> dict[str, float]:
     if len(sections) != SECTIONS:
         raise AnswerError(f"{len(sections)} sections instead of {SECTIONS}: {heard.body[-500:]!r}")
     complete = heard.when_each(b'"type":"complete"')
-    return {"first": sections[0] / 1e3, "all": sections[-1] / 1e3, "complete": complete[-1] / 1e3}
+    return {
+        "first": sections[0] / 1e3,
+        "all": sections[-1] / 1e3,
+        "complete": complete[-1] / 1e3,
+        "longest": max(heard.output_tokens()),
+    }

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -95,13 +94,11 @@ def _figures(what: str, heard: Heard, counts: Counts, *, reach: float) -> list[F
 
 
 def _beside_deltas(what: str, heard: Heard, counts: Counts) -> Figure:
-    # The scripted model counts a token for each delta it sends.
-    deltas = sum(int(tokens) for tokens in re.findall(rb'"type":"usage".*?"output_tokens":(\d+)', heard.body))
     return Figure(
         name=f"DynamoDB write calls, {what}, beside its deltas",
         unit="calls a run",
         rill=counts.writes,
-        peers={EACH_DELTA: deltas},
+        peers={EACH_DELTA: sum(heard.output_tokens())},
         reach=1 / 20,
         note="what a delta brings is an event of Rill's only when a section or an item is complete with it",
     )
