@@ -35,6 +35,7 @@ def run(settings: Settings) -> int:
         app = load(settings.handler)
     except CannotStart as error:
         return _run(_report_start(RuntimeApi(settings.api), error.failure))
+    gc.freeze()  # what is imported stays: it is not looked through again
     return _run(_main(settings, app))
 
 
@@ -98,7 +99,7 @@ async def _serve(settings: Settings, api: RuntimeApi, app: App, lifespan: Lifesp
     if settings.ahead:
         bridge.load()
     await lifespan.start()
-    gc.freeze()  # what start-up has made stays: it is not looked through again
+    gc.freeze()  # and what the app's start-up has made
     if settings.snap_start:
         await _snapshot(api)
     runner = Runner(settings, api, app, lifespan.state)
