@@ -76,6 +76,45 @@ async def test_runs_by_session_workflow_and_state(api: Api) -> None:
     }
 
 
+async def test_a_run_whose_lease_ran_out_has_failed(api: Api) -> None:
+    """Nobody has written it: the process that ran it is gone, and nobody has followed it since."""
+    running = {"state": "running", "ended_at": None, "result": None}
+    await api.keep_all(
+        [
+            run("r-1", START, state="failed", result=None),
+            run("r-2", START + 1, **running, cost_usd=0.5, lease_until=START + 5000),
+            run("r-3", START + 2, **running),
+            run("r-4", START + 3),
+        ]
+    )
+    answer = await api.get("/runs", workflow="grading")
+    assert {one["run_id"]: one["state"] for one in answer.json()["runs"]} == {
+        "r-4": "complete",
+        "r-3": "running",
+        "r-2": "failed",
+        "r-1": "failed",
+    }
+    lost = answer.json()["runs"][2]
+    assert (lost["ended_at"], lost["cost_usd"]) == (START + 5000, 0.5)
+    assert ids(await api.get("/runs", session_id="s-1", state="failed")) == ["r-2", "r-1"]
+    assert ids(await api.get("/runs", session_id="s-1", state="running")) == ["r-3"]
+    # The one that runs was read for it: a page may be empty and still have a next one.
+    assert await pages(api, session_id="s-1", state="failed", limit=1) == [[], ["r-2"], ["r-1"]]
+
+    shown = await api.get("/runs/r-2")
+    assert (shown.json()["state"], shown.json()["ended_at"]) == ("failed", START + 5000)
+    assert shown.json()["error"] == {
+        "type": "error",
+        "code": "internal",
+        "message": "The run was interrupted. It can be resumed.",
+        "retryable": True,
+        "request_id": "q",
+    }
+    assert (await api.get("/runs/r-2", etag=shown.headers["etag"])).status_code == 304
+    exported = await api.get("/runs/export", state="failed")
+    assert [json.loads(one)["run_id"] for one in exported.text.splitlines()] == ["r-1", "r-2"]
+
+
 async def test_a_page_may_be_larger_than_one_answer_of_dynamodb(api: Api) -> None:
     await api.keep_all([run(f"r-{number:03d}", START + number, rep="é" * 6000) for number in range(150)])
     expected = [f"r-{number:03d}" for number in range(149, -1, -1)]

@@ -24,7 +24,7 @@ from tests.support.dynamodb import REGION, TEMPLATE, make_tables
 
 
 def run(run_id: str, created_at: int, **changes: Any) -> RunRecord:
-    """A complete run of a grading."""
+    """A complete run of a grading; one that runs does so until 2100."""
     known: dict[str, Any] = {
         "session_id": "s-1",
         "workflow": "grading",
@@ -34,6 +34,7 @@ def run(run_id: str, created_at: int, **changes: Any) -> RunRecord:
         "ended_at": created_at + 1000,
         "result": {"scores": {"overall": 50}},
         "cost_usd": 0.01,
+        "lease_until": 4_102_444_800_000,
     }
     return RunRecord(run_id=run_id, created_at=created_at, **{**known, **changes})
 

@@ -11,7 +11,7 @@ from rill import sse
 from rill.errors import NotFound, RillError
 from rill.events import SKIP, Cancelled, Complete, Error, Event, Handoff, UsageTotal
 from rill.stores.dynamo import ConditionFailed
-from rill.stores.run_records import ENDED, RunRecord, now_ms
+from rill.stores.run_records import ENDED, RunRecord, is_lost, lost_error, now_ms
 from rill.stores.runs import Batch, RunStore
 
 logger = logging.getLogger(__name__)
@@ -67,17 +67,11 @@ class Follower:
 
     async def settle(self, found: RunRecord) -> RunRecord:
         """The run as it stands: one whose lease ran out has failed, and whoever looks first says so."""
-        if found.state != "running" or found.lease_until > now_ms():
+        if not is_lost(found, now_ms()):
             return found
         logger.error("run %s was lost: its lease ran out", found.run_id)
-        lost = Error(
-            code="internal",
-            message="The run was interrupted. It can be resumed.",
-            retryable=True,
-            request_id=found.request_id,
-        )
         try:
-            return await self._store.fail_lost(found, sse.to_dict(lost))
+            return await self._store.fail_lost(found, lost_error(found))
         except ConditionFailed:  # it lives, or somebody else said so first
             return await self._store.get(found.run_id) or found
 

@@ -4,13 +4,14 @@ Pages are of bounded size and of bounded work: a filter that drops nearly everyt
 a position to go on from, never a request that reads the whole table.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 from rill.stores.dynamo import Attributes, Dynamo
-from rill.stores.run_records import SPENT, RunRecord, from_item, key
+from rill.stores.run_records import SPENT, RunRecord, as_it_stands, from_item, key, now_ms
 from rill.stores.runs import RunStore
 
 T = TypeVar("T")
@@ -21,6 +22,9 @@ MAX_EVALUATED = 2000
 """Items one page reads at most, those that its filter drops included."""
 
 _CHUNK = 250
+
+_AT_ONCE = 8
+"""How many runs of a page are looked at themselves at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class RunFilter:
 class RunQueryStore:
     """Reads runs: one by its id, many through the indexes `by_session` and `by_workflow`.
 
+    A run whose lease ran out has failed, also where nobody has written that yet.
+
     The indexes lag behind the table by some milliseconds, as DynamoDB's global indexes do.
     """
 
@@ -111,7 +117,8 @@ class RunQueryStore:
 
     async def get(self, run_id: str) -> RunRecord | None:
         """The run with its result, or None."""
-        return await self._runs.get(run_id)
+        found = await self._runs.get(run_id)
+        return None if found is None else as_it_stands(found, now_ms())
 
     async def standing(self, run_id: str) -> RunRecord | None:
         """The run without its result, whatever its size; or None."""
@@ -124,7 +131,7 @@ class RunQueryStore:
             ExpressionAttributeNames={f"#{name}": name for name in _STANDING},
         )
         item = answer.get("Item", {})
-        return from_item(item) if "state" in item else None
+        return as_it_stands(from_item(item), now_ms()) if "state" in item else None
 
     async def page(
         self,
@@ -134,7 +141,7 @@ class RunQueryStore:
         start: Position | None = None,
         evaluate: int = MAX_EVALUATED,
     ) -> Page[RunSummary]:
-        """A page of runs, newest first."""
+        """A page of runs, newest first; it may be short where runs are lost."""
         index = "by_workflow" if wanted.session_id is None else "by_session"
         partition = "workflow" if wanted.session_id is None else "session_id"
         value = getattr(wanted, partition)
@@ -162,7 +169,23 @@ class RunQueryStore:
         page = await fill_page(
             query, id_name="run_id", limit=limit, start=start, filtered=filtered, evaluate=evaluate
         )
-        return Page([_summary(item) for item in page.items], page.next)
+        found = await self._as_they_stand([_summary(item) for item in page.items])
+        return Page([run for run in found if wanted.state in (None, run.state)], page.next)
+
+    async def _as_they_stand(self, runs: list[RunSummary]) -> list[RunSummary]:
+        """The indexes know no lease: who runs by them is looked at itself."""
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(run: RunSummary) -> RunSummary:
+            if run.state != "running":
+                return run
+            async with places:
+                record = await self.standing(run.run_id)
+            if record is None or record.state != "failed":
+                return run
+            return replace(run, state=record.state, ended_at=record.ended_at, cost_usd=record.cost_usd)
+
+        return list(await asyncio.gather(*map(look, runs)))
 
     async def newest(self, wanted: RunFilter) -> RunSummary | None:
         """The newest of those runs, or None where there is none among the newest 2,000."""
@@ -187,6 +210,9 @@ def _expressions(wanted: RunFilter, partition: str, value: str) -> dict[str, Any
             filters.append(f"#{name} = :{name}")
             names[f"#{name}"] = name
             values[f":{name}"] = {"S": text}
+    if wanted.state == "failed":  # or lost
+        filters[filters.index("#state = :state")] = "#state IN (:state, :running)"
+        values[":running"] = {"S": "running"}
     expressions: dict[str, Any] = {
         "KeyConditionExpression": key,
         "ExpressionAttributeNames": names,

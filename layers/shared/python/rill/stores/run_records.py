@@ -2,10 +2,10 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from rill.events import UsageTotal
+from rill.events import Error, UsageTotal
 from rill.sse import to_dict
 from rill.stores.dynamo import Attributes
 
@@ -59,6 +59,24 @@ class RunRecord:
 def now_ms() -> int:
     """Epoch milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def is_lost(record: RunRecord, now: int) -> bool:
+    """Whether the process that runs it is gone: its lease ran out."""
+    return record.state == "running" and record.lease_until <= now
+
+
+def lost_error(record: RunRecord) -> dict[str, Any]:
+    """The `error` event that ends a lost run."""
+    message = "The run was interrupted. It can be resumed."
+    return to_dict(Error(code="internal", message=message, retryable=True, request_id=record.request_id))
+
+
+def as_it_stands(record: RunRecord, now: int) -> RunRecord:
+    """The run, failed where it is lost and nobody has written that yet; it ended when its lease did."""
+    if not is_lost(record, now):
+        return record
+    return replace(record, state="failed", error=lost_error(record), ended_at=record.lease_until)
 
 
 def usage_document(total: UsageTotal) -> dict[str, Any]:
