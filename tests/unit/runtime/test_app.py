@@ -1,9 +1,12 @@
 """The app's lifespan, as the ASGI specification has it."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from rill.runtime.app import CannotStart, Lifespan, load
 
@@ -55,6 +58,26 @@ async def test_failed_start(said: dict[str, str], message: str) -> None:
         await lifespan.start()
     assert (caught.value.failure.kind, caught.value.failure.message) == ("Runtime.StartupFailed", message)
     await lifespan.stop()
+
+
+async def test_starlettes_traceback_is_told_by_its_end() -> None:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            raise OSError("no database\nat db.example") from error
+        yield
+
+    started = Lifespan(Starlette(lifespan=lifespan))
+    with pytest.raises(CannotStart) as caught:
+        await started.start()
+    failure = caught.value.failure
+    assert (failure.kind, failure.error_type) == ("Runtime.StartupFailed", "Runtime.StartupFailed")
+    assert failure.message == "OSError: no database\nat db.example"
+    assert failure.trace[0].startswith("Traceback ")
+    assert "KeyError: 'inner'\n" in failure.trace
+    await started.stop()
 
 
 async def test_failed_shutdown_is_logged(capsys: pytest.CaptureFixture[str]) -> None:

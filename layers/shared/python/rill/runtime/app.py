@@ -7,6 +7,7 @@ import asyncio
 import gc
 import importlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import takewhile
 from typing import Any
 
 from rill.runtime.bridge import ASGI
@@ -84,8 +85,7 @@ class Lifespan:
         if said is None:
             self.state = None
         elif said["type"] == "lifespan.startup.failed":
-            message = said.get("message", "") or "the app's start-up failed"
-            raise CannotStart(Failure.runtime("Runtime.StartupFailed", message))
+            raise CannotStart(_startup_failure(said.get("message", "") or "the app's start-up failed"))
 
     async def stop(self) -> None:
         """Run the app's shutdown, within the time that Lambda leaves for it."""
@@ -123,3 +123,13 @@ class Lifespan:
     def _say(self, message: Message | None) -> None:
         if not self._started.done():
             self._started.set_result(message)
+
+
+def _startup_failure(text: str) -> Failure:
+    """Starlette says a whole traceback: what it ends with is the message, the rest is where it happened."""
+    kind = "Runtime.StartupFailed"
+    if not text.startswith("Traceback "):
+        return Failure.runtime(kind, text)
+    lines = text.splitlines(keepends=True)
+    message = "".join(reversed(list(takewhile(lambda line: not line.startswith(" "), reversed(lines)))))
+    return Failure(kind=kind, error_type=kind, message=message.strip(), trace=tuple(lines))
