@@ -5,6 +5,8 @@ import re
 import time
 from dataclasses import dataclass, field
 
+from bench.stats import percentile
+
 _STAMP = re.compile(rb"t(\d{9,});")
 _OUTPUT_TOKENS = re.compile(rb'"type":"usage".*?"output_tokens":(\d+)')
 _END = b"0\r\n\r\n"
@@ -43,6 +45,19 @@ class Heard:
     def delays(self) -> list[float]:
         """Microseconds from each stamp's making to its piece's reading."""
         return [(at - int(stamp)) / 1e3 for at, data in self.pieces for stamp in _STAMP.findall(data)]
+
+    def percentiles(self, deltas: int) -> dict[str, float]:
+        """`p50` and `p99` of the delays of so many deltas, in microseconds.
+
+        What comes behind them does not count: Rill's last event has the whole text once more.
+
+        Raises:
+            AnswerError: fewer came.
+        """
+        delays = self.delays()[:deltas]
+        if len(delays) < deltas:
+            raise AnswerError(f"{len(delays)} of {deltas} deltas came")
+        return {"p50": percentile(delays, 50), "p99": percentile(delays, 99)}
 
     def output_tokens(self) -> list[int]:
         """Of each call to the model; the scripted one counts a token for each delta it sends."""

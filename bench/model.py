@@ -1,18 +1,20 @@
 """The model of all benchmarks, in a process of its own: replays one answer, at once or at a pace.
 
 What it does is in the path of a request, before `/v1`: `/pace/100` deltas a second (0: all at once),
-`/deltas/500` of the answer, `/stamps/1` for deltas that say when they were sent. A connection per answer.
+`/deltas/500` of the answer, `/stamps/1` for deltas that say when they were sent, `/lanes/5` for one of five
+answers that are given side by side and `/places/2` for one that gets twice the room. A connection per answer.
 """
 
 import asyncio
 import contextlib
 import sys
 import time
-from functools import cache
+from functools import cache, partial
 from itertools import cycle, islice
 
 from bench import wire
 from bench.answer import answer
+from bench.lanes import Lanes
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
@@ -60,9 +62,9 @@ def options(path: str) -> tuple[wire.Kind, dict[str, float]] | None:
     return kinds[endpoint], {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
 
 
-async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve_one(lanes: Lanes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One connection, one answer."""
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         for line in head.split("\r\n"):
             name, _, value = line.partition(":")
@@ -72,14 +74,16 @@ async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         if asked is None:
             writer.write(NOT_FOUND)
         else:
-            await _answer(writer, *asked)
+            await _answer(writer, lanes, *asked)
         await writer.drain()
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
 
 
-async def _answer(writer: asyncio.StreamWriter, kind: wire.Kind, asked: dict[str, float]) -> None:
+async def _answer(
+    writer: asyncio.StreamWriter, lanes: Lanes, kind: wire.Kind, asked: dict[str, float]
+) -> None:
     count, pace = int(asked.get("deltas", 0)), asked.get("pace", 0.0)
     writer.write(HEAD)
     if not pace:
@@ -90,6 +94,8 @@ async def _answer(writer: asyncio.StreamWriter, kind: wire.Kind, asked: dict[str
     writer.write(chunked(stream.before))
     loop = asyncio.get_running_loop()
     began = loop.time()
+    if "lanes" in asked:
+        began = await lanes.join(int(asked["lanes"]), 1 / pace, int(asked.get("places", 1)))
     for place, text in enumerate(deltas, start=1):
         await asyncio.sleep(began + place / pace - loop.time())
         writer.write(chunked(stream.delta(stamp() if stamps else text)))
@@ -101,7 +107,7 @@ async def _answer(writer: asyncio.StreamWriter, kind: wire.Kind, asked: dict[str
 
 async def main() -> None:
     """Serve until standard input ends, as it does with the process that started this one."""
-    server = await asyncio.start_server(serve_one, HOST, 0)
+    server = await asyncio.start_server(partial(serve_one, Lanes()), HOST, 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await asyncio.to_thread(sys.stdin.read)

@@ -32,7 +32,7 @@ class Model:
     port: int
 
     def url(self, **options: float) -> str:
-        """As `bench.model` reads it: pace, deltas, stamps."""
+        """As `bench.model` reads it: pace, deltas, stamps, lanes, places."""
         path = "".join(f"/{name}/{value:g}" for name, value in options.items())
         return f"http://{HOST}:{self.port}{path}/v1"
 
@@ -84,6 +84,10 @@ def logs(name: str) -> Path:
     """Where a measured process writes what it says."""
     (TOOLS / "logs").mkdir(parents=True, exist_ok=True)
     return TOOLS / "logs" / f"{name}.log"
+
+
+QUESTION = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
+"""What `text_function` takes as a request."""
 
 
 class Server(Protocol):

@@ -1,6 +1,5 @@
 """The AWS Lambda Web Adapter with FastAPI and uvicorn behind it, beside Rill's runtime."""
 
-import json
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +10,18 @@ from bench.figures.delta import DELTAS
 from bench.peers_list import FASTAPI, versions_of
 from bench.places import ADAPTER, ADAPTER_CRATE, APPS, PEERS, MissingError
 from bench.report import Figure, Part
-from bench.serving import Model, body, grading, logs, model, peer_command, rill_model, services, text_function
+from bench.serving import (
+    QUESTION,
+    Model,
+    body,
+    grading,
+    logs,
+    model,
+    peer_command,
+    rill_model,
+    services,
+    text_function,
+)
 from bench.stats import interleave_async
 from local.functions.template import Function
 
@@ -58,10 +68,9 @@ async def measure(*, quick: bool) -> Part:
 
 def _measures(around: Mapping[str, str], source: Model, missing: dict[str, str]) -> dict[str, Measure]:
     url = source.url()
-    question = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
 
     async def ours() -> dict[str, float]:
-        return await _life(text_function(), {**around, **rill_model(url)}, question)
+        return await _life(text_function(), {**around, **rill_model(url)}, QUESTION)
 
     async def theirs() -> dict[str, float]:
         return await _life(adapted(), {**around, **adapter_variables(url)}, body("text"))

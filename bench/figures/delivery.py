@@ -1,15 +1,13 @@
 """Whether events wait for their log: their delay with a DynamoDB that takes half a second for each call."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
 from bench.counting import CountingProxy
-from bench.heard import AnswerError
 from bench.report import Figure, Part
-from bench.serving import DYNAMODB, Server, model, rill, services, text_function
-from bench.stats import interleave_async, percentile
+from bench.serving import DYNAMODB, QUESTION, model, rill, services, text_function
+from bench.stats import medians, side_by_side
 
 PACE, SLOW_SECONDS = 100.0, 0.5
 AS_IT_IS, SLOWED = "DynamoDB as it is", "slowed"
@@ -25,25 +23,29 @@ class SlowProxy(CountingProxy):
 
 async def measure(*, quick: bool) -> Part:
     """The delay of deltas, both ways."""
-    rounds, deltas = (2, 50) if quick else (33, 100)
+    rounds, deltas = (5 if quick else 33), 100
     async with AsyncExitStack() as stack:
         around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
         slow = await stack.enter_async_context(SlowProxy(around[DYNAMODB], {}))
-        url = source.url(pace=PACE, deltas=deltas, stamps=1)
-        measures = {}
-        for name, variables in ((AS_IT_IS, around), (SLOWED, {**around, DYNAMODB: slow.url})):
+        url = source.url(pace=PACE, deltas=deltas, stamps=1, lanes=2)
+
+        async def of(variables: Mapping[str, str]) -> Callable[[], Awaitable[dict[str, float]]]:
             server = await stack.enter_async_context(rill(text_function(), variables, url))
-            measures[name] = _of(server, deltas)
-        for run in measures.values():
-            await run()
-        found = await interleave_async(measures, rounds)
+
+            async def measure() -> dict[str, float]:
+                return (await server.run(QUESTION)).check().percentiles(deltas)
+
+            return measure
+
+        measures = {AS_IT_IS: await of(around), SLOWED: await of({**around, DYNAMODB: slow.url})}
+        found = medians(await side_by_side(measures, rounds))
     return Part(
         name="delivery",
         title="Delivery while DynamoDB is slow",
         method=(
             "The same function twice, one of them behind a proxy that holds each call to DynamoDB for"
-            f" {SLOW_SECONDS * 1000:g} ms; {deltas} deltas in a round at {PACE:g} a second, {rounds} rounds"
-            " by turns. The time from the model's sending a delta to its reading by the client."
+            f" {SLOW_SECONDS * 1000:g} ms; {deltas} deltas in a round at {PACE:g} a second, to both side by"
+            f" side, {rounds} rounds. The time from the model's sending a delta to its reading by the client."
         ),
         figures=[_figure(what, found) for what in ("p50", "p99")],
         quick=quick,
@@ -59,15 +61,3 @@ def _figure(what: str, found: Mapping[str, Mapping[str, float]]) -> Figure:
         reach=1.2 if what == "p50" else None,
         note="one that waited for the log would come half a second late",
     )
-
-
-def _of(server: Server, deltas: int) -> Callable[[], Awaitable[dict[str, float]]]:
-    given = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
-
-    async def run() -> dict[str, float]:
-        delays = (await server.run(given)).check().delays()[:deltas]
-        if len(delays) < deltas:
-            raise AnswerError(f"{len(delays)} of {deltas} deltas came")
-        return {"p50": percentile(delays, 50), "p99": percentile(delays, 99)}
-
-    return run

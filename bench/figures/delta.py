@@ -9,7 +9,19 @@ from bench.heard import AnswerError
 from bench.peers_list import FLOOR, SSE_STARLETTE, STRUCTURED, TEXT, versions_of
 from bench.places import MissingError
 from bench.report import Figure, Part
-from bench.serving import Peer, Server, body, cost, grading, model, rill, serve, services, text_function
+from bench.serving import (
+    QUESTION,
+    Peer,
+    Server,
+    body,
+    cost,
+    grading,
+    model,
+    rill,
+    serve,
+    services,
+    text_function,
+)
 from bench.stats import interleave_async
 
 RILL, DELTAS = "rill", 4390
@@ -64,14 +76,13 @@ async def _all(rounds: int, missing: dict[str, str]) -> tuple[dict[str, float], 
         around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
         url = source.url()
         graded = json.dumps(request(answer().lines)).encode()
-        asked = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
         floor = await stack.enter_async_context(serve(FLOOR, url))
         structured: dict[str, tuple[Server, bytes]] = {
             RILL: (await stack.enter_async_context(rill(grading(), around, url)), graded),
             FLOOR.name: (floor, body("text")),
         }
         text: dict[str, tuple[Server, bytes]] = {
-            RILL: (await stack.enter_async_context(rill(text_function(), around, url)), asked),
+            RILL: (await stack.enter_async_context(rill(text_function(), around, url)), QUESTION),
             FLOOR.name: (floor, body("text")),
         }
         started: dict[str, Server] = {}

@@ -14,7 +14,7 @@ from bench.places import TOOLS, MissingError, peer_python, versions
 from bench.places_of_time import shares
 from bench.processes import clean_env, cpu_seconds, process
 from bench.report import Figure, Part
-from bench.serving import RillServer, grading, logs, model, rill, services, text_function
+from bench.serving import QUESTION, RillServer, grading, logs, model, rill, services, text_function
 from local.functions.template import Function
 
 SAMPLES_A_SECOND = 500
@@ -25,14 +25,13 @@ async def measure(*, quick: bool) -> Part:
     """The three ways that a delta goes."""
     runs, paced_runs = (5, 0) if quick else (60, 4)
     graded = json.dumps(request(answer().lines)).encode()
-    asked = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
     figures: list[Figure] = []
     missing: dict[str, str] = {}
     async with AsyncExitStack() as stack:
         around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
         ways = (
             ("structured", grading(), graded, source.url(), runs),
-            ("text", text_function(), asked, source.url(), runs),
+            ("text", text_function(), QUESTION, source.url(), runs),
             (f"structured, {PACE:g} a second", grading(), graded, source.url(pace=PACE), paced_runs),
         )
         for name, function, given, url, count in ways:

@@ -11,6 +11,7 @@ from bench.places import MissingError, peer_python
 from bench.processes import resident_mb
 from bench.report import Figure, Part
 from bench.serving import (
+    QUESTION,
     Model,
     Peer,
     Server,
@@ -81,7 +82,6 @@ def _measures(
     around: Mapping[str, str], source: Model, missing: dict[str, str], *, ahead: bool
 ) -> dict[str, Measure]:
     url, whole = source.url(pace=100, deltas=5, stamps=1), source.url()
-    asked = json.dumps({"session_id": "bench", "question": "Grade this call."}).encode()
     graded = json.dumps(request(answer().lines)).encode()
     count = iter(range(1_000_000))
 
@@ -89,11 +89,11 @@ def _measures(
         def text() -> AbstractAsyncContextManager[Server]:
             return rill(text_function(), around, url)
 
-        found = await _started(text, asked)
+        found = await _started(text, QUESTION)
         key = f"bench-{time.time_ns()}-{next(count)}"
-        found[WITH_CALLS] = (await _started(text, asked, Idempotency_Key=key))[FIRST_BYTE]
+        found[WITH_CALLS] = (await _started(text, QUESTION, Idempotency_Key=key))[FIRST_BYTE]
         if ahead:
-            found[AHEAD] = await _asked(lambda: rill(text_function(), around, url, ahead=True), asked)
+            found[AHEAD] = await _asked(lambda: rill(text_function(), around, url, ahead=True), QUESTION)
         return {**found, **await _memory(lambda: rill(grading(), around, whole), graded)}
 
     def of(peer: Peer, *, full: bool) -> Measure:

@@ -9,7 +9,7 @@ from bench.counting import CountingProxy, Counts, units
 from bench.figures.grading import LINES, PACE, call
 from bench.heard import Heard
 from bench.report import Figure, Part
-from bench.serving import DYNAMODB, grading, model, rill, services, template, text_function
+from bench.serving import DYNAMODB, QUESTION, grading, model, rill, services, template, text_function
 from local.functions.template import Function
 from local.model.serving import ScriptedModel
 
@@ -28,10 +28,9 @@ async def measure(*, quick: bool) -> Part:
         around = await stack.enter_async_context(services())
         source = await stack.enter_async_context(model())
         scripted = stack.enter_context(ScriptedModel(pace=PACE))
-        question = {"session_id": "bench", "question": "Grade this call."}
-        request = {"session_id": "bench", "transcript": call(), "mode": "multi"}
+        request = json.dumps({"session_id": "bench", "transcript": call(), "mode": "multi"}).encode()
         text, graded = await asyncio.gather(
-            _run(text_function(), source.url(pace=PACE, deltas=deltas), question, around),
+            _run(text_function(), source.url(pace=PACE, deltas=deltas), QUESTION, around),
             _run(grading(), scripted.openai_base_url, request, around),
         )
         figures = [
@@ -54,14 +53,14 @@ async def measure(*, quick: bool) -> Part:
 
 
 async def _run(
-    function: Function, model_url: str, given: Mapping[str, object], around: Mapping[str, str]
+    function: Function, model_url: str, given: bytes, around: Mapping[str, str]
 ) -> tuple[Heard, Counts]:
     """A run of a function with a counter of its own before DynamoDB."""
     async with (
         CountingProxy(around[DYNAMODB], template().tables) as proxy,
         rill(function, {**around, DYNAMODB: proxy.url}, model_url) as server,
     ):
-        heard = (await server.run(json.dumps(given).encode())).check()
+        heard = (await server.run(given)).check()
         return heard, proxy.take()
 
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import re
+from functools import partial
 
 import jiter
 import pytest
 
 from bench import model, wire
 from bench.heard import AnswerError, Heard, ask
+from bench.lanes import Lanes
 
 
 def test_options_stand_in_the_path() -> None:
@@ -47,7 +50,7 @@ def test_responses_events_are_in_their_order() -> None:
 
 @pytest.mark.parametrize("path", ["/deltas/7/v1/chat/completions", "/deltas/7/pace/5000/v1/chat/completions"])
 async def test_served_at_once_or_at_a_pace_it_is_the_same(path: str) -> None:
-    server = await asyncio.start_server(model.serve_one, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(model.serve_one, Lanes()), "127.0.0.1", 0)
     async with server:
         heard = await ask("127.0.0.1", server.sockets[0].getsockname()[1], path, b"{}")
     events = [event for event in heard.body.split(b"\n\n") if b"data: {" in event]
@@ -57,12 +60,25 @@ async def test_served_at_once_or_at_a_pace_it_is_the_same(path: str) -> None:
 
 
 async def test_stamps_are_before_they_are_read() -> None:
-    server = await asyncio.start_server(model.serve_one, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(model.serve_one, Lanes()), "127.0.0.1", 0)
     path = "/deltas/3/pace/5000/stamps/1/v1/responses"
     async with server:
         heard = await ask("127.0.0.1", server.sockets[0].getsockname()[1], path, b"{}")
     assert len(heard.delays()) == 3
     assert all(delay >= 0 for delay in heard.delays())
+
+
+async def test_answers_in_lanes_begin_together_and_take_turns() -> None:
+    server = await asyncio.start_server(partial(model.serve_one, Lanes()), "127.0.0.1", 0)
+    path = "/deltas/4/pace/50/stamps/1/lanes/2/v1/chat/completions"
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        heard = await asyncio.gather(*(ask("127.0.0.1", port, path, b"{}") for _ in range(2)))
+    sent = [[int(stamp) for stamp in re.findall(rb"t(\d{9,});", one.body)] for one in heard]
+    first, second = sorted(sent)
+    assert len(first) == len(second) == 4
+    turns = [0, 1] * 4
+    assert [which for _, which in sorted([*((at, 0) for at in first), *((at, 1) for at in second)])] == turns
 
 
 def test_heard_finds_the_first_and_each() -> None:

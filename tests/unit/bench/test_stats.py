@@ -1,8 +1,11 @@
 """Medians, percentiles and the order of rounds."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import pytest
 
-from bench.stats import Rounds, interleave, interleave_async, order, percentile
+from bench.stats import interleave, interleave_async, medians, order, percentile, side_by_side
 
 
 def test_percentile_is_a_value_that_was_measured() -> None:
@@ -32,8 +35,8 @@ def test_rounds_are_interleaved_and_one_stall_does_not_count() -> None:
         return values.pop(0)
 
     slow, fast = [10.0, 900.0, 12.0], [1.0, 2.0, 3.0]
-    medians = interleave({"slow": lambda: measure("slow", slow), "fast": lambda: measure("fast", fast)}, 3)
-    assert medians == {"slow": 12, "fast": 2}
+    found = interleave({"slow": lambda: measure("slow", slow), "fast": lambda: measure("fast", fast)}, 3)
+    assert found == {"slow": 12, "fast": 2}
     assert ran == ["slow", "fast", "fast", "slow", "slow", "fast"]
 
 
@@ -46,7 +49,26 @@ async def test_several_values_of_a_measure_have_their_own_medians() -> None:
     assert await interleave_async({"rill": measure}, 3) == {"rill": {"p50": 2, "p99": 4.5}}
 
 
-def test_who_measured_nothing_has_no_median() -> None:
-    rounds = Rounds(["a", "b"])
-    rounds.add("a", 2.0)
-    assert rounds.medians() == {"a": 2}
+async def test_side_by_side_all_of_a_round_run_at_once_and_the_first_round_does_not_count() -> None:
+    here = asyncio.Barrier(2)
+    given = {"rill": iter([900.0, 1, 3, 2]), "peer": iter([900.0, 4, 5, 6])}
+
+    def of(name: str) -> Callable[[], Awaitable[dict[str, float]]]:
+        async def measure() -> dict[str, float]:
+            async with asyncio.timeout(5):
+                await here.wait()
+            return {"p50": next(given[name])}
+
+        return measure
+
+    rounds = await side_by_side({"rill": of("rill"), "peer": of("peer")}, 3)
+    assert rounds == [
+        {"rill": {"p50": 1}, "peer": {"p50": 4}},
+        {"rill": {"p50": 3}, "peer": {"p50": 5}},
+        {"rill": {"p50": 2}, "peer": {"p50": 6}},
+    ]
+    assert medians(rounds) == {"rill": {"p50": 2}, "peer": {"p50": 5}}
+
+
+def test_no_rounds_have_no_medians() -> None:
+    assert interleave({"rill": lambda: 1.0}, 0) == {}
