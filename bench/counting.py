@@ -172,12 +172,36 @@ class CountingProxy:
         return found
 
     async def _ask(self, head: bytes, body: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection(*self._behind)
-        with contextlib.closing(writer):
-            writer.write(head + body)
-            answered = await reader.readuntil(b"\r\n\r\n")
-            length = int(dict(_fields(answered)).get("content-length", "0"))
-            return answered + await reader.readexactly(length)
+        return await _exchange(self._behind, head + body)
+
+
+async def query(endpoint: str, asked: Mapping[str, Any]) -> bytes:
+    """The body of a query's answer, by nothing but a socket; what answers here checks no signature.
+
+    Raises:
+        OSError: it was refused.
+    """
+    place = urlsplit(endpoint)
+    body = json.dumps(asked).encode()
+    credential = "local/20260101/us-east-1/dynamodb/aws4_request"
+    head = (
+        f"POST / HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        f"X-Amz-Target: DynamoDB_20120810.Query\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0\r\n\r\n"
+    )
+    answer = await _exchange((place.hostname or HOST, place.port or 80), head.encode() + body)
+    if answer.split(b" ", 2)[1] != b"200":
+        raise OSError(f"the query was refused: {answer[-300:]!r}")
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+async def _exchange(place: tuple[str, int], request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(*place)
+    with contextlib.closing(writer):
+        writer.write(request)
+        answered = await reader.readuntil(b"\r\n\r\n")
+        length = int(dict(_fields(answered)).get("content-length", "0"))
+        return answered + await reader.readexactly(length)
 
 
 def _fields(head: bytes) -> Iterator[tuple[str, str]]:

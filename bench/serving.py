@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from bench.heard import Heard, ask
 from bench.model import HOST
@@ -35,6 +36,10 @@ class Model:
         """As `bench.model` reads it: pace, deltas, stamps, lanes, places."""
         path = "".join(f"/{name}/{value:g}" for name, value in options.items())
         return f"http://{HOST}:{self.port}{path}/v1"
+
+    async def read(self, url: str) -> Heard:
+        """The answer itself, with nothing between."""
+        return await ask(HOST, self.port, f"{urlsplit(url).path}/chat/completions", b"{}")
 
 
 @asynccontextmanager

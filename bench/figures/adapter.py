@@ -25,7 +25,7 @@ from bench.serving import (
 from bench.stats import interleave_async
 from local.functions.template import Function
 
-RILL, PEER = "rill", "Lambda Web Adapter + FastAPI + uvicorn"
+RILL, FLOOR, PEER = "rill", "floor", "Lambda Web Adapter + FastAPI + uvicorn"
 START, FIRST_BYTE, DELTA, MEMORY = "start", "first byte", "delta", "memory"
 REACH = 1.0
 
@@ -41,7 +41,7 @@ async def measure(*, quick: bool) -> Part:
         for run in measures.values():
             await run()
         found = await interleave_async(measures, rounds)
-    ours, theirs = found[RILL], found.get(PEER, {})
+    ours, floor, theirs = found[RILL], found[FLOOR], found.get(PEER, {})
     names = {
         START: ("adapter: start-up to the first byte", "ms"),
         FIRST_BYTE: ("adapter: first byte, warm", "ms"),
@@ -54,10 +54,18 @@ async def measure(*, quick: bool) -> Part:
         method=(
             f"Both in an environment of the same local emulator, heard where it takes the response. CPU over"
             f" {DELTAS:,} deltas at full speed and memory are those of all processes of the environment."
+            " The floor is a runtime of nothing but a socket and jiter."
             f" {rounds} rounds, each with new environments."
         ),
         figures=[
-            Figure(name=name, unit=unit, rill=ours[key], peers={PEER: theirs.get(key)}, reach=REACH)
+            Figure(
+                name=name,
+                unit=unit,
+                rill=ours[key],
+                floor=floor[key],
+                peers={PEER: theirs.get(key)},
+                reach=REACH,
+            )
             for key, (name, unit) in names.items()
         ],
         missing=missing,
@@ -75,7 +83,10 @@ def _measures(around: Mapping[str, str], source: Model, missing: dict[str, str])
     async def theirs() -> dict[str, float]:
         return await _life(adapted(), {**around, **adapter_variables(url)}, body("text"))
 
-    measures: dict[str, Measure] = {RILL: ours}
+    async def least() -> dict[str, float]:
+        return await _life(bare(), {"OPENAI_BASE_URL": url}, body("text"))
+
+    measures: dict[str, Measure] = {RILL: ours, FLOOR: least}
     try:
         peer_command(FASTAPI)
         if not ADAPTER.is_file():
@@ -90,6 +101,11 @@ def _measures(around: Mapping[str, str], source: Model, missing: dict[str, str])
 def adapted() -> Function:
     """FastAPI behind the adapter as a function of the emulator's."""
     return replace(grading(), name="adapter", handler="run", code=PEERS, wrapper=APPS / "adapter.sh")
+
+
+def bare() -> Function:
+    """The smallest runtime as a function of the emulator's."""
+    return replace(grading(), name="floor", handler="run", code=PEERS, wrapper=APPS / "floor.sh")
 
 
 def adapter_variables(url: str) -> dict[str, str]:

@@ -2,10 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
-from bench.heard import ask
-from bench.model import HOST
 from bench.peers_list import FASTAPI, FLOOR, SSE_STARLETTE, versions_of
 from bench.places import MissingError
 from bench.report import Figure, Part
@@ -31,7 +28,7 @@ PEERS = (FASTAPI, SSE_STARLETTE)
 
 async def measure(*, quick: bool) -> Part:
     """p50 and p99 of the time that each server adds."""
-    rounds, deltas = (11 if quick else 33), 100
+    rounds, deltas = (15 if quick else 33), 100
     missing: dict[str, str] = {}
     found = await _all(rounds, deltas, missing, moto=not quick)
     figures = [
@@ -77,6 +74,7 @@ def _figures(what: str, added: Mapping[str, float]) -> list[Figure]:
         name=f"{name}, with moto beside it",
         unit="µs",
         rill=_known(added[MOTO]),
+        floor=far.floor,
         peers=peers,
         note="the peers keep nothing; moto's transactions of about 10 ms take a processor from one delta"
         " in 25",
@@ -105,8 +103,7 @@ async def _all(
         wide = source.url(pace=PACE, deltas=deltas, stamps=1, lanes=lanes, places=2)
 
         async def direct() -> dict[str, float]:
-            heard = await ask(HOST, source.port, f"{urlsplit(url).path}/chat/completions", b"{}")
-            return heard.percentiles(deltas)
+            return (await source.read(url)).percentiles(deltas)
 
         def of(server: Server, given: bytes) -> Callable[[], Awaitable[dict[str, float]]]:
             async def measure() -> dict[str, float]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.counting import CountingProxy
+import jiter
+
+from bench.counting import CountingProxy, query
 from bench.heard import AnswerError
 from bench.places import APPS, PEERS, MissingError, own_python, peer_python, source_path, versions
 from bench.processes import clean_env
@@ -27,6 +30,7 @@ class _Resumed:
     """Of one length of log."""
 
     ms: float
+    floor_ms: float
     queries: int
     log_bytes: int
     each_ms: float | None
@@ -71,7 +75,9 @@ def _figures(size: int, found: _Resumed) -> list[Figure]:
             name=f"resume, {size:,} events, to caught up",
             unit="ms",
             rill=found.ms,
+            floor=found.floor_ms,
             peers={EACH: found.each_ms},
+            note="the floor is a query for the whole log from a socket, its answer decoded by jiter",
         ),
         Figure(
             name=f"resume, {size:,} events, queries",
@@ -101,7 +107,10 @@ async def _resumed(
     log_bytes, _ = await _attach(counted, run_id, size)
     queries = proxy.take().calls["Query"]
     await _attach(direct, run_id, size)
-    took = [(await _attach(direct, run_id, size))[1] for _ in range(rounds)]
+    took, bare = [], []
+    for _ in range(rounds):
+        took.append((await _attach(direct, run_id, size))[1])
+        bare.append(await _queried(around, run_id))
     each_ms = None
     try:
         each = PEERS / "each.py"
@@ -116,7 +125,7 @@ async def _resumed(
         each_ms = median(json.loads(said)["ms"])
     except MissingError as error:
         missing[EACH] = str(error)
-    return _Resumed(median(took), queries, log_bytes, each_ms)
+    return _Resumed(median(took), median(bare), queries, log_bytes, each_ms)
 
 
 async def _attach(server: RillServer, run_id: str, size: int) -> tuple[int, float]:
@@ -126,6 +135,20 @@ async def _attach(server: RillServer, run_id: str, size: int) -> tuple[int, floa
     if events != size:
         raise AnswerError(f"{events} of {size} events came")
     return len(heard.body), (heard.first(b'"type":"complete"') - heard.asked) / 1e6
+
+
+async def _queried(around: Mapping[str, str], run_id: str) -> float:
+    """Milliseconds of a query for a run's log."""
+    asked = {
+        "TableName": around["RILL_RUNS_TABLE"],
+        "KeyConditionExpression": "run_id = :run AND begins_with(sk, :event)",
+        "ExpressionAttributeValues": {":run": {"S": run_id}, ":event": {"S": "EVENT#"}},
+    }
+    began = time.perf_counter()
+    found = jiter.from_json(await query(around[DYNAMODB], asked))
+    if not found["Items"] or "LastEvaluatedKey" in found:
+        raise AnswerError(f"the log is not in one answer: {len(found['Items'])} items")
+    return (time.perf_counter() - began) * 1e3
 
 
 async def _script(python: str, script: Path, around: Mapping[str, str], *arguments: str) -> str:

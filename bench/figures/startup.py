@@ -66,7 +66,7 @@ async def measure(*, quick: bool) -> Part:
         title="Start-up and memory",
         method=(
             "From before the process is made to the byte at the client, the request waiting for it, byte code"
-            " and files in their caches; with DynamoDB: an idempotency key for Rill, one put for the peer."
+            " and files in their caches; with DynamoDB: an idempotency key for Rill, one put for the others."
             " The floor is Python with a socket and jiter. A process made ahead, as with provisioned"
             " concurrency, has started before its first request comes."
             f" {rounds} rounds, each with new processes."
@@ -96,29 +96,27 @@ def _measures(
             found[AHEAD] = await _asked(lambda: rill(text_function(), around, url, ahead=True), QUESTION)
         return {**found, **await _memory(lambda: rill(grading(), around, whole), graded)}
 
-    def of(peer: Peer, *, full: bool) -> Measure:
+    def of(peer: Peer, mode: str) -> Measure:
         table = {"BENCH_TABLE": grading().environment["RILL_RUNS_TABLE"]}
         noting = Peer(peer.name, peer.environment, peer.script, table)
 
         async def run() -> dict[str, float]:
             found = await _started(lambda: serve(peer, url, around), body("text"))
-            if full:
-                with_calls = await _started(lambda: serve(noting, url, around), body("text"))
-                found[WITH_CALLS] = with_calls[FIRST_BYTE]
+            with_calls = await _started(lambda: serve(noting, url, around), body("text"))
+            found[WITH_CALLS] = with_calls[FIRST_BYTE]
             if ahead:
                 found[AHEAD] = await _asked(lambda: serve(peer, url, around), body("text"))
-            mode = body("structured" if full else "text")
-            return {**found, **await _memory(lambda: serve(peer, whole, around), mode)}
+            return {**found, **await _memory(lambda: serve(peer, whole, around), body(mode))}
 
         return run
 
-    measures: dict[str, Measure] = {RILL: ours, FLOOR.name: of(FLOOR, full=False)}
+    measures: dict[str, Measure] = {RILL: ours, FLOOR.name: of(FLOOR, "text")}
     try:
         peer_python(FASTAPI.environment)
     except MissingError as error:
         missing[FASTAPI.name] = str(error)
     else:
-        measures[FASTAPI.name] = of(FASTAPI, full=True)
+        measures[FASTAPI.name] = of(FASTAPI, "structured")
     return measures
 
 

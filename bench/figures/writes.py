@@ -18,6 +18,14 @@ PRICED = (
     "on-demand writes in us-east-1 at 0.625 USD per million units, the price since 1 November 2024"
     " (https://aws.amazon.com/dynamodb/pricing/on-demand/)"
 )
+UNITS = (
+    "Rill's are those of everything it stores, with outputs, results, ratings and the lease; the peer's and"
+    " the floor's those of the stream alone, the floor's written in one piece"
+)
+START_AND_END = 2
+REACH = 1 / 20
+"""Of a run whose events are deltas: at 100 a second, a batch of 250 ms holds 25 of them."""
+
 EACH, EACH_DELTA = "one write per event", "one write per delta"
 
 
@@ -34,9 +42,9 @@ async def measure(*, quick: bool) -> Part:
             _run(grading(), scripted.openai_base_url, request, around),
         )
         figures = [
-            *_figures(f"text of {deltas:,} deltas", *text, reach=1 / 20),
-            *_figures(f"grading of {LINES} lines", *graded, reach=1 / 20),
+            *_figures(f"text of {deltas:,} deltas", *text, reach=REACH),
             _beside_deltas(f"grading of {LINES} lines", *graded),
+            *_figures(f"grading of {LINES} lines, beside its own events", *graded, reach=None),
         ]
     return Part(
         name="writes",
@@ -45,7 +53,9 @@ async def measure(*, quick: bool) -> Part:
             f"Calls and write units that pass through a counting proxy, at {PACE:g} tokens a second, with the"
             " units of the indexes, and those of transactions counted twice as they are billed. The peer is"
             " arithmetic: a put of each event of the same stream, or of each delta of the models, which is an"
-            f" event where a structured answer is parsed again at each. Cost: {PRICED}."
+            " event where a structured answer is parsed again at each. The reach is that of runs whose events"
+            " are deltas, 25 of which come in the 250 ms of a batch; a grading sends an event when a section"
+            f" or an item is complete, a handful in a batch. Cost: {PRICED}."
         ),
         figures=figures,
         quick=quick,
@@ -64,40 +74,47 @@ async def _run(
         return heard, proxy.take()
 
 
-def _figures(what: str, heard: Heard, counts: Counts, *, reach: float) -> list[Figure]:
+def _figures(what: str, heard: Heard, counts: Counts, *, reach: float | None) -> list[Figure]:
     events = [event for event in heard.body.split(b"\n\n") if b"data: " in event]
-    each = sum(units(len(event)) for event in events)
-    calls = ", ".join(f"{name} {count}" for name, count in sorted(counts.calls.items()))
+    each, together = sum(units(len(event)) for event in events), units(sum(map(len, events)))
     return [
-        Figure(
-            name=f"DynamoDB write calls, {what}",
-            unit="calls a run",
-            rill=counts.writes,
-            peers={EACH: len(events)},
-            reach=reach,
-            note=f"all calls of the run: {calls}",
-        ),
+        _calls(what, heard, counts, {EACH: len(events)}, reach),
         Figure(
             name=f"DynamoDB write units, {what}",
             unit="units a run",
             rill=counts.write_units,
+            floor=together,
             peers={EACH: each},
+            note=UNITS,
         ),
         Figure(
             name=f"DynamoDB cost of 1,000 runs, {what}",
             unit="USD",
             rill=counts.write_units * USD_PER_MILLION / 1000,
+            floor=together * USD_PER_MILLION / 1000,
             peers={EACH: each * USD_PER_MILLION / 1000},
         ),
     ]
 
 
 def _beside_deltas(what: str, heard: Heard, counts: Counts) -> Figure:
+    deltas = {EACH_DELTA: sum(heard.output_tokens())}
+    return _calls(f"{what}, beside its deltas", heard, counts, deltas, REACH)
+
+
+def _calls(
+    what: str, heard: Heard, counts: Counts, peers: Mapping[str, float], reach: float | None
+) -> Figure:
+    steps = heard.body.count(b'"type":"step_complete"')
+    seconds = int(heard.when_each(b'"type":"complete"')[-1] / 1e3)
+    calls = ", ".join(f"{name} {count}" for name, count in sorted(counts.calls.items()))
     return Figure(
-        name=f"DynamoDB write calls, {what}, beside its deltas",
+        name=f"DynamoDB write calls, {what}",
         unit="calls a run",
         rill=counts.writes,
-        peers={EACH_DELTA: sum(heard.output_tokens())},
-        reach=1 / 20,
-        note="what a delta brings is an event of Rill's only when a section or an item is complete with it",
+        floor=START_AND_END + steps + seconds,
+        peers=peers,
+        reach=reach,
+        note=f"all calls of the run: {calls}; the floor is a start and an end, an output for each step"
+        f" ({steps}), and the lease once a second ({seconds} s), with no event logged",
     )

@@ -1,4 +1,7 @@
-"""What nobody can go under in Python: a socket, jiter for each event of the model's, one event out for it."""
+"""What nobody can go under in Python: a socket, jiter for each event of the model's, one event out for it.
+
+BENCH_TABLE, as with the peers: a DynamoDB table to put an item into before the first event, unsigned.
+"""
 
 import asyncio
 import json
@@ -22,11 +25,31 @@ async def relay(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
         await reader.readexactly(length)
+        if table := os.environ.get("BENCH_TABLE"):
+            await put(table)
         writer.write(HEAD + chunk(1, b'{"type":"start"}'))
         await pump(writer)
         await writer.drain()
     finally:
         writer.close()
+
+
+async def put(table):
+    url = urlsplit(os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
+    reader, database = await asyncio.open_connection(url.hostname, url.port)
+    item = {"run_id": {"S": os.urandom(16).hex()}, "sk": {"S": "META"}, "state": {"S": "running"}}
+    body = json.dumps({"TableName": table, "Item": item}).encode()
+    credential = b"local/20260101/us-east-1/dynamodb/aws4_request"
+    database.write(
+        b"POST / HTTP/1.1\r\nHost: %b\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        b"X-Amz-Target: DynamoDB_20120810.PutItem\r\nContent-Length: %d\r\n"
+        b"Authorization: AWS4-HMAC-SHA256 Credential=%b, SignedHeaders=host, Signature=0\r\n\r\n%b"
+        % (url.netloc.encode(), len(body), credential, body)
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n")[0]:
+        raise OSError(head.decode())
+    database.close()
 
 
 async def pump(writer):
@@ -56,4 +79,5 @@ async def main():
         await server.serve_forever()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())
