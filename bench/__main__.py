@@ -36,7 +36,7 @@ PARTS = (
 """In the order of the report; each is a module of `bench.figures` with `measure(quick=…)`."""
 
 NOT_QUICK = frozenset({"delivery"})
-"""Two times that are to be alike: a few rounds say nothing about that. Quick ones by name alone."""
+"""There is no time for it, so it is measured only when it is named."""
 
 Measure = Callable[..., report.Part | Awaitable[report.Part]]
 

@@ -19,10 +19,10 @@ from bench.serving import (
     services,
     text_function,
 )
-from bench.stats import Measures, Values, medians, side_by_side
+from bench.stats import Values, medians, side_by_side
 
 PACE = 100.0
-RILL, MOTO, DIRECT = "rill", "rill and moto", "direct"
+RILL, DIRECT = "rill", "direct"
 PEERS = (FASTAPI, SSE_STARLETTE)
 
 
@@ -30,11 +30,9 @@ async def measure(*, quick: bool) -> Part:
     """p50 and p99 of the time that each server adds."""
     rounds, deltas = (15 if quick else 33), 100
     missing: dict[str, str] = {}
-    found = await _all(rounds, deltas, missing, moto=not quick)
+    found = await _all(rounds, deltas, missing)
     figures = [
-        figure
-        for what in ("p50", "p99")
-        for figure in _figures(what, {name: values[what] for name, values in found.items()})
+        _figure(what, {name: values[what] for name, values in found.items()}) for what in ("p50", "p99")
     ]
     return Part(
         name="latency",
@@ -46,7 +44,6 @@ async def measure(*, quick: bool) -> Part:
             f" directly beside them, and of these the median of {rounds} rounds. Rill logs its events"
             " meanwhile, to a stand-in for DynamoDB that answers after 5 ms and computes nothing: on AWS"
             " others do that."
-            + ("" if quick else " Once more with moto, which computes on the same processors.")
         ),
         figures=figures,
         missing=missing,
@@ -55,31 +52,17 @@ async def measure(*, quick: bool) -> Part:
     )
 
 
-def _figures(what: str, added: Mapping[str, float]) -> list[Figure]:
-    name = f"latency added to a delta at 100 tokens/s, {what}"
-    peers = {peer.name: _known(added.get(peer.name)) for peer in PEERS}
-    far = Figure(
-        name=name,
+def _figure(what: str, added: Mapping[str, float]) -> Figure:
+    return Figure(
+        name=f"latency added to a delta at 100 tokens/s, {what}",
         unit="µs",
         rill=_known(added[RILL]),
         floor=_known(added.get(FLOOR.name)),
-        peers=peers,
+        peers={peer.name: _known(added.get(peer.name)) for peer in PEERS},
         reach=0.4,
         note=f"reading the model directly takes {added[DIRECT]:.0f} µs, which is taken off; what is not above"
         " it is lost in the noise of the machine and left out",
     )
-    if MOTO not in added:
-        return [far]
-    beside = Figure(
-        name=f"{name}, with moto beside it",
-        unit="µs",
-        rill=_known(added[MOTO]),
-        floor=far.floor,
-        peers=peers,
-        note="the peers keep nothing; moto's transactions of about 10 ms take a processor from one delta"
-        " in 25",
-    )
-    return [far, beside]
 
 
 def _known(added: float | None) -> float | None:
@@ -87,13 +70,8 @@ def _known(added: float | None) -> float | None:
     return added if added is not None and added > 0 else None
 
 
-async def _all(
-    rounds: int, deltas: int, missing: dict[str, str], *, moto: bool
-) -> dict[str, dict[str, float]]:
-    """What each adds to reading directly, by percentile, and what that takes itself.
-
-    Rill with moto is from rounds of its own.
-    """
+async def _all(rounds: int, deltas: int, missing: dict[str, str]) -> dict[str, dict[str, float]]:
+    """What each adds to reading directly, by percentile, and what that takes itself."""
     peers = [peer for peer in (FLOOR, *PEERS) if _installed(peer, missing)]
     async with AsyncExitStack() as stack:
         around, source = await stack.enter_async_context(services()), await stack.enter_async_context(model())
@@ -106,22 +84,18 @@ async def _all(
             return (await source.read(url)).percentiles(deltas)
 
         def of(server: Server, given: bytes) -> Callable[[], Awaitable[dict[str, float]]]:
-            async def measure() -> dict[str, float]:
+            async def run() -> dict[str, float]:
                 return (await server.run(given)).check().percentiles(deltas)
 
-            return measure
+            return run
 
-        others: Measures = {DIRECT: direct}
+        far = await stack.enter_async_context(far_dynamodb(around))
+        ours = await stack.enter_async_context(rill(text_function(), far, wide))
+        measures: dict[str, Callable[[], Awaitable[Values]]] = {DIRECT: direct, RILL: of(ours, QUESTION)}
         for peer in peers:
             server = await stack.enter_async_context(serve(peer, url, around))
-            others = {**others, peer.name: of(server, body("text"))}
-        far = await stack.enter_async_context(far_dynamodb(around))
-        found: dict[str, dict[str, float]] = {}
-        for name, database in {RILL: far, **({MOTO: around} if moto else {})}.items():
-            async with rill(text_function(), database, wide) as ours:
-                measures = {**others, name: of(ours, QUESTION)}
-                found = {**medians(map(_added, await side_by_side(measures, rounds))), **found}
-        return found
+            measures[peer.name] = of(server, body("text"))
+        return medians(map(_added, await side_by_side(measures, rounds)))
 
 
 def _added(values: Mapping[str, Values]) -> dict[str, Values]:

@@ -1,8 +1,10 @@
 """What DynamoDB bills for a write."""
 
+import asyncio
+
 import pytest
 
-from bench.counting import Counts, Index, Item, indexes, item_size, units, value_size, write_units
+from bench.counting import Counts, Index, Item, indexes, item_size, query, units, value_size, write_units
 
 INDEX = Index(frozenset({"kind", "at"}), frozenset({"kind", "at", "id", "title"}))
 MADE: Item = {"id": {"S": "a"}, "kind": {"S": "run"}, "at": {"N": "1"}, "title": {"S": "t"}}
@@ -66,3 +68,26 @@ def test_reads_are_no_writes() -> None:
     counts = Counts()
     counts.calls.update({"Query": 3, "PutItem": 2, "TransactWriteItems": 1})
     assert counts.writes == 3
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+async def test_a_bare_query_is_its_answers_body_or_an_error(status: bytes) -> None:
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(
+            await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(len(b'{"TableName": "T"}'))
+        )
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\n{}" % status)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        if status.startswith(b"200"):
+            assert await query(endpoint, {"TableName": "T"}) == b"{}"
+        else:
+            with pytest.raises(OSError, match="refused"):
+                await query(endpoint, {"TableName": "T"})
+    assert b"DynamoDB_20120810.Query" in heard[0]
+    assert heard[0].endswith(b'{"TableName": "T"}')

@@ -89,6 +89,14 @@ def test_heard_finds_the_first_and_each() -> None:
         heard.first(b"c")
 
 
+def test_percentiles_are_those_of_the_deltas_asked_for() -> None:
+    stamps = [(place * 1_000_000, f"t{place * 1_000_000 - place * 1000:09d};") for place in range(1000, 1011)]
+    heard = Heard(0, [(at, stamp.encode()) for at, stamp in stamps])
+    assert heard.percentiles(10) == {"p50": 1004, "p99": 1009}
+    with pytest.raises(AnswerError, match="11 of 12 deltas"):
+        heard.percentiles(12)
+
+
 def test_an_answer_without_its_end_is_an_error() -> None:
     Heard(0, [(1, b'data: {"type": "complete"}')]).check()
     with pytest.raises(AnswerError, match="not complete"):
