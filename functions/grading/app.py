@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from grading.models import GradingRequest
 from grading.problems import explain
 from grading.storage import Storage
-from grading.workflow import Grading, result, workflow
+from grading.workflow import Grading, load_forms, result, workflow
 from rill.initialization import Initialization
 from rill.ledger import Ledger
 from rill.models.client import ModelClient
@@ -52,6 +52,7 @@ def build(env: Mapping[str, str]) -> Starlette:
 
     async def load() -> None:
         await models.load(key=not initialization.snapshot)
+        load_forms()
         await dynamo.load()
         await metrics.load()
         if queue is not None:

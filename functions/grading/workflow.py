@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
@@ -14,7 +15,7 @@ from rill.channel import Channel
 from rill.errors import InvalidOutput, RillError
 from rill.events import Item, Section, Status, StepProgress, Usage
 from rill.models.client import ModelClient
-from rill.models.structured import sections, subset
+from rill.models.structured import load, sections, subset
 from rill.pipeline import Output, Step, StepEvent, Task, Workflow
 
 LINES_PER_SHARD = 8
@@ -80,6 +81,17 @@ def result(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: merged[name] for name in GradingResult.model_fields}
 
 
+def load_forms() -> None:
+    """Make what the answers' forms need, before anybody waits for one."""
+    load(GradingResult, *map(_section_model, GradingResult.model_fields))
+    _items()
+
+
+@cache
+def _items() -> dict[str, TypeAdapter[Any]]:
+    return {"line_ratings": TypeAdapter(LineRating)}
+
+
 def _section_model(name: str) -> type[BaseModel]:
     return subset(GradingResult, name, (name,))
 
@@ -137,7 +149,7 @@ async def _rate(task: Task[Grading], ratings: _Ratings, shard: list[int]) -> Asy
             step=task.step,
             aborted=task.context.aborted,
             model=_section_model("line_ratings"),
-            items={"line_ratings": TypeAdapter(LineRating)},
+            items=_items(),
         )
         async with aclosing(events):
             async for event in events:
@@ -221,7 +233,7 @@ async def _single(task: Task[Grading]) -> AsyncGenerator[StepEvent, None]:
         step=task.step,
         aborted=task.context.aborted,
         model=GradingResult,
-        items={"line_ratings": TypeAdapter(LineRating)},
+        items=_items(),
     )
     async with aclosing(events):
         async for event in events:

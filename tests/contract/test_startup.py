@@ -66,17 +66,21 @@ asyncio.run(main())
 AHEAD = """
 import asyncio, json, sys
 import FUNCTION.app
+from rill.models import structured
 from rill.runtime import bridge
 from tests.support.asgi import call
+def made():
+    return structured.strict_schema.cache_info().misses + structured._adapters.cache_info().misses
 async def main():
     app = FUNCTION.app.app
     bridge.load()
     async with app.router.lifespan_context(app):
-        before = set(sys.modules)
+        before, forms = set(sys.modules), made()
         answer = await call(app, "POST", "/runs", body=sys.stdin.buffer.read(),
                             headers={"accept": "text/event-stream"})
         print(json.dumps({"loaded": sorted(before & set(LATER)), "answer": answer.body.decode(),
-                          "imported": sorted(set(sys.modules) - before)}))
+                          "imported": sorted(set(sys.modules) - before),
+                          "forms": forms, "made": made() - forms}))
 asyncio.run(main())
 """
 
@@ -135,3 +139,5 @@ def test_a_process_made_ahead_leaves_nothing_for_its_first_request(
     assert '"type":"complete"' in said["answer"]
     assert set(said["loaded"]) >= {"aws_lambda_powertools", "boto3", "httpx2", "openai"}
     assert said["imported"] == []
+    assert said["forms"] > 0
+    assert said["made"] == 0

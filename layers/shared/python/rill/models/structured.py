@@ -161,6 +161,13 @@ async def _form(
     return {"type": "json_object"}, [{"role": "user", "content": text}]
 
 
+def load(*models: type[BaseModel]) -> None:
+    """Make what answers in the form of these models need: otherwise the first of each has to wait for it."""
+    for model in models:
+        strict_schema(model)
+        _adapters(model)
+
+
 @lru_cache(maxsize=64)
 def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The JSON schema of `model` in the strict form: every field required, no others allowed.
