@@ -61,8 +61,9 @@ def create_api(stores: Stores, close: Callable[[], Awaitable[None]] | None = Non
         responses=documented("default"),
     )
     install(app)
-    for routes in (sessions.routes, runs.routes, figures.routes):
-        app.include_router(routes(stores))
+    app.state.stores = stores
+    for part in (sessions, runs, figures):
+        app.include_router(part.router)
 
     @app.get("/health", response_model=Health, tags=["health"], summary="Say that the API is there")
     async def health() -> Health:

@@ -19,7 +19,7 @@ from results.models import (
     SessionPage,
 )
 from results.responses import documented, fits, tagged
-from results.stores import Stores
+from results.stores import Stores, StoresParameter
 from rill.errors import BodyTooLarge, Conflict, NotFound
 from rill.stores.dynamo import ConditionFailed
 from rill.stores.queries import RunFilter
@@ -33,97 +33,101 @@ CursorParameter = Annotated[str | None, Query(description="`next_cursor` of the 
 _LIST = "sessions"
 """What cursors call the list of sessions."""
 
+router = APIRouter(tags=["sessions"])
+"""The routes under `/sessions`."""
 
-def routes(stores: Stores) -> APIRouter:
-    """The routes under `/sessions`."""
-    router = APIRouter(tags=["sessions"])
 
-    @router.post(
-        "/sessions",
-        status_code=201,
-        response_model=Session,
-        responses=documented(400, 409, 413),
-        summary="Keep a call's transcript as a new session",
+@router.post(
+    "/sessions",
+    status_code=201,
+    response_model=Session,
+    responses=documented(400, 409, 413),
+    summary="Keep a call's transcript as a new session",
+)
+async def create_session(new: NewSession, stores: StoresParameter) -> Response:
+    summary = SessionSummary(
+        session_id=new.session_id or uuid.uuid4().hex,
+        created_at=now_ms(),
+        lines=len(new.transcript),
+        title=new.title,
+        rep=new.rep,
+        source=new.source,
     )
-    async def create_session(new: NewSession) -> Response:
-        summary = SessionSummary(
-            session_id=new.session_id or uuid.uuid4().hex,
-            created_at=now_ms(),
-            lines=len(new.transcript),
-            title=new.title,
-            rep=new.rep,
-            source=new.source,
-        )
-        record = SessionRecord(summary=summary, transcript=[line.model_dump() for line in new.transcript])
-        if not fits(_detail(record).model_dump_json().encode()):
-            raise BodyTooLarge("transcript: it is so large that its session could not be read back whole.")
-        try:
-            await stores.sessions.put(record)
-        except ConditionFailed as error:
-            raise Conflict(f"There is a session {summary.session_id!r} already.") from error
-        return JSONResponse(
-            asdict(summary), status_code=201, headers={"Location": f"/sessions/{summary.session_id}"}
-        )
-
-    @router.get(
-        "/sessions",
-        response_model=SessionPage,
-        responses=documented(304, 400),
-        summary="List sessions, newest first",
+    record = SessionRecord(summary=summary, transcript=[line.model_dump() for line in new.transcript])
+    if not fits(_detail(record).model_dump_json().encode()):
+        raise BodyTooLarge("transcript: it is so large that its session could not be read back whole.")
+    try:
+        await stores.sessions.put(record)
+    except ConditionFailed as error:
+        raise Conflict(f"There is a session {summary.session_id!r} already.") from error
+    return JSONResponse(
+        asdict(summary), status_code=201, headers={"Location": f"/sessions/{summary.session_id}"}
     )
-    async def list_sessions(request: Request, limit: Limit = 50, cursor: CursorParameter = None) -> Response:
-        page = await stores.sessions.page(limit=limit, start=cursors.decode(_LIST, cursor))
-        found = [Session(**asdict(session)) for session in page.items]
-        return tagged(request, SessionPage(sessions=found, next_cursor=cursors.encode(_LIST, page.next)))
 
-    @router.get(
-        "/sessions/{session_id}",
-        response_model=SessionDetail,
-        responses=documented(304, 404),
-        summary="Read a session with its transcript",
-    )
-    async def read_session(request: Request, session_id: SessionId) -> Response:
-        record = await stores.sessions.get(session_id)
-        if record is None:
-            raise _no_session(session_id)
-        return tagged(request, _detail(record))
 
-    @router.delete(
-        "/sessions/{session_id}",
-        status_code=204,
-        responses=documented(404),
-        summary="Delete a session's transcript",
-        description="Its runs and their line ratings stay: they are the record of what was graded.",
-    )
-    async def delete_session(session_id: SessionId) -> Response:
-        if not await stores.sessions.delete(session_id):
-            raise _no_session(session_id)
-        return Response(status_code=204)
+@router.get(
+    "/sessions",
+    response_model=SessionPage,
+    responses=documented(304, 400),
+    summary="List sessions, newest first",
+)
+async def list_sessions(
+    request: Request, stores: StoresParameter, limit: Limit = 50, cursor: CursorParameter = None
+) -> Response:
+    page = await stores.sessions.page(limit=limit, start=cursors.decode(_LIST, cursor))
+    found = [Session(**asdict(session)) for session in page.items]
+    return tagged(request, SessionPage(sessions=found, next_cursor=cursors.encode(_LIST, page.next)))
 
-    @router.get(
-        "/sessions/{session_id}/line-ratings",
-        response_model=LineRatings,
-        responses=documented(304, 400, 404, 409),
-        summary="Read how well each line of the rep worked",
-        description="Of one run; by default of the session's newest complete grading.",
-    )
-    async def read_line_ratings(
-        request: Request,
-        session_id: SessionId,
-        run_id: SessionId | None = None,
-        effectiveness: Effectiveness | None = None,
-    ) -> Response:
-        rated = await _rated_run(stores, session_id, run_id)
-        ratings = await stores.ratings.of_run(session_id, rated)
-        shown = [
-            LineRating.model_validate(asdict(rating))
-            for rating in ratings
-            if effectiveness in (None, rating.effectiveness)
-        ]
-        answer = LineRatings(session_id=session_id, run_id=rated, line_ratings=shown)
-        return tagged(request, answer, hint="ask for one `effectiveness` at a time")
 
-    return router
+@router.get(
+    "/sessions/{session_id}",
+    response_model=SessionDetail,
+    responses=documented(304, 404),
+    summary="Read a session with its transcript",
+)
+async def read_session(request: Request, session_id: SessionId, stores: StoresParameter) -> Response:
+    record = await stores.sessions.get(session_id)
+    if record is None:
+        raise _no_session(session_id)
+    return tagged(request, _detail(record))
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    status_code=204,
+    responses=documented(404),
+    summary="Delete a session's transcript",
+    description="Its runs and their line ratings stay: they are the record of what was graded.",
+)
+async def delete_session(session_id: SessionId, stores: StoresParameter) -> Response:
+    if not await stores.sessions.delete(session_id):
+        raise _no_session(session_id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/sessions/{session_id}/line-ratings",
+    response_model=LineRatings,
+    responses=documented(304, 400, 404, 409),
+    summary="Read how well each line of the rep worked",
+    description="Of one run; by default of the session's newest complete grading.",
+)
+async def read_line_ratings(
+    request: Request,
+    session_id: SessionId,
+    stores: StoresParameter,
+    run_id: SessionId | None = None,
+    effectiveness: Effectiveness | None = None,
+) -> Response:
+    rated = await _rated_run(stores, session_id, run_id)
+    ratings = await stores.ratings.of_run(session_id, rated)
+    shown = [
+        LineRating.model_validate(asdict(rating))
+        for rating in ratings
+        if effectiveness in (None, rating.effectiveness)
+    ]
+    answer = LineRatings(session_id=session_id, run_id=rated, line_ratings=shown)
+    return tagged(request, answer, hint="ask for one `effectiveness` at a time")
 
 
 async def _rated_run(stores: Stores, session_id: str, run_id: str | None) -> str:
