@@ -1,6 +1,7 @@
 """The stores against a DynamoDB over HTTP."""
 
 import json
+import random
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ import httpx2
 import pytest
 
 from rill.errors import RillError
-from rill.stores.dynamo import ConditionFailed, Dynamo, StoreError
+from rill.stores.dynamo import ConditionFailed, Dynamo, StoreError, binary
 from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
 from rill.stores.queries import RunQueryStore
+from rill.stores.run_records import key
 from rill.stores.runs import Batch, RunRecord, RunStore
 from tests.support.dynamodb import dynamodb_server, make_tables
 
@@ -191,12 +193,24 @@ async def test_a_result_whose_process_died_half_way_does_not_count(
     assert await store.get("r-1") == running
 
 
+async def test_the_log_is_stored_compressed(dynamo: Dynamo) -> None:
+    """A write is billed by the kilobyte, one in a transaction twice."""
+    store, owned = RunStore(dynamo, "Runs"), replace(RUN, owner="me")
+    await store.begin(owned)
+    words = [b'id: %d\ndata: {"type":"chunk","step":"answer","content":"word"}\n\n' % n for n in range(1, 26)]
+    await store.append(replace(owned, last_seq=25), Batch(first=1, last=25, frames=b"".join(words)))
+    item = (await dynamo.call("get_item", TableName="Runs", Key=key("r-1", f"EVENT#{25:010d}")))["Item"]
+    assert len(b"".join(words)) > 1500
+    assert len(binary(item["frames"])) < 400
+    assert [batch.frames async for batch in store.events("r-1", 0)] == [b"".join(words)]
+
+
 async def test_a_log_of_many_megabytes_is_read_page_by_page(dynamo: Dynamo) -> None:
     store = RunStore(dynamo, "Runs")
     run = replace(RUN, owner="me")
     await store.begin(run)
-    for number in range(1, 13):
-        frames = b"%d" % number * 150_000
+    written = [random.Random(number).randbytes(300_000) for number in range(1, 13)]  # nothing to compress
+    for number, frames in enumerate(written, start=1):
         await store.append(
             replace(run, last_seq=number * 10), Batch(first=number * 10 - 9, last=number * 10, frames=frames)
         )
@@ -204,7 +218,7 @@ async def test_a_log_of_many_megabytes_is_read_page_by_page(dynamo: Dynamo) -> N
     assert [(batch.first, batch.last) for batch in found] == [
         (number * 10 - 9, number * 10) for number in range(4, 13)
     ]
-    assert found[-1].frames == b"12" * 150_000
+    assert [batch.frames for batch in found] == written[3:]
     kept = await store.get("r-1")
     assert kept is not None
     assert kept.last_seq == 120

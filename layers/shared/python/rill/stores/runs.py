@@ -6,7 +6,7 @@ Items of one run, by their sort key:
 `META`            state, lease, usage; the commit point: a result counts once `state` says so
 `INPUT#…`         the request, as JSON; expires
 `STEP#<name>#…`   a finished step's output, as JSON; expires
-`EVENT#<seq>`     a batch of frames as they went to the client, by its last event; expires
+`EVENT#<seq>`     a batch of frames as they went to the client, by its last event, as zlib; expires
 `RESULT#<n>#…`    the result of epoch n, where it is too large for `META`
 ================  ==============================================================================
 
@@ -15,6 +15,7 @@ Who holds the lease writes, and nobody else: `owner` is a condition of every wri
 
 import asyncio
 import json
+import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,10 @@ EVENT_TTL = 24 * 3600
 
 INPUT_TTL = 7 * 24 * 3600
 """Seconds for which a run can be resumed, or one of its steps be run again."""
+
+COMPRESSION = 1
+"""zlib's quickest: 30 µs for a batch of 250 ms, which is a third to half as large then. Writes are billed by
+the kilobyte, and those of a transaction twice."""
 
 _SPLIT = "$split"
 _RENEW = (
@@ -105,7 +110,7 @@ class RunStore:
         event = {
             **key(record.run_id, f"EVENT#{batch.last:010d}"),
             "first": {"N": str(batch.first)},
-            "frames": {"B": batch.frames},
+            "frames": {"B": zlib.compress(batch.frames, COMPRESSION)},
             "expires_at": expiry(EVENT_TTL),
         }
         put = {"Put": {"TableName": self._table, "Item": event}}
@@ -295,7 +300,7 @@ class RunStore:
                 yield Batch(
                     first=int(item["first"]["N"]),
                     last=int(item["sk"]["S"].removeprefix("EVENT#")),
-                    frames=binary(item["frames"]),
+                    frames=zlib.decompress(binary(item["frames"])),
                 )
             if "LastEvaluatedKey" not in page:
                 return
