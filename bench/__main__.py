@@ -32,11 +32,12 @@ PARTS = (
     "resume",
     "batch",
     "profile",
+    "instructions",
 )
 """In the order of the report; each is a module of `bench.figures` with `measure(quick=…)`."""
 
-NOT_QUICK = frozenset({"delivery"})
-"""There is no time for it, so it is measured only when it is named."""
+NOT_QUICK = frozenset({"delivery", "instructions"})
+"""There is no time for them, so they are measured only when they are named."""
 
 Measure = Callable[..., report.Part | Awaitable[report.Part]]
 
