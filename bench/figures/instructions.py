@@ -1,4 +1,4 @@
-"""Instructions of a delta's pure path, counted by callgrind: the same on every machine and every time."""
+"""Instructions of a delta's pure path, counted by callgrind: on one machine the same every time."""
 
 import os
 import re
