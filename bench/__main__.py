@@ -30,6 +30,7 @@ PARTS = (
     "delivery",
     "adapter",
     "resume",
+    "follow",
     "batch",
     "profile",
     "instructions",

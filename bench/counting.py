@@ -1,4 +1,4 @@
-"""A DynamoDB that counts: an HTTP proxy before the local one that notes calls, write units and queries.
+"""A DynamoDB that counts: an HTTP proxy before the local one that notes calls and their units.
 
 Source of the arithmetic: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 """
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
-UNIT_BYTES = 1024
+UNIT_BYTES, READ_UNIT_BYTES = 1024, 4096
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
 Item = dict[str, dict[str, Any]]
 
@@ -46,6 +46,11 @@ def item_size(item: Item) -> int:
 
 def units(size: int) -> int:
     return max(1, -(-size // UNIT_BYTES))
+
+
+def read_units(size: int) -> int:
+    """Of a consistent read of an item of that size."""
+    return max(1, -(-size // READ_UNIT_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class Counts:
 
     calls: Counter[str] = field(default_factory=Counter)
     write_units: int = 0
+    read_units: int = 0
 
     @property
     def writes(self) -> int:
@@ -137,7 +143,10 @@ class CountingProxy:
         keys = list(self._keys(name, asked))
         before = [await self._get(head, table, key) for table, key in keys]
         answer = await self._ask(head, body)
-        if name in WRITES and answer.split(b" ", 2)[1] == b"200":
+        if name == "GetItem" and asked.get("ConsistentRead"):
+            found = json.loads(answer.partition(b"\r\n\r\n")[2]).get("Item")
+            self.counts.read_units += read_units(item_size(found) if found else 0)
+        if name in WRITES and accepted(answer):
             factor = 2 if name == "TransactWriteItems" else 1
             for (table, key), old in zip(keys, before, strict=True):
                 new = await self._get(head, table, key)
@@ -190,9 +199,14 @@ async def query(endpoint: str, asked: Mapping[str, Any]) -> bytes:
         f"Authorization: AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0\r\n\r\n"
     )
     answer = await _exchange((place.hostname or HOST, place.port or 80), head.encode() + body)
-    if answer.split(b" ", 2)[1] != b"200":
+    if not accepted(answer):
         raise OSError(f"the query was refused: {answer[-300:]!r}")
     return answer.partition(b"\r\n\r\n")[2]
+
+
+def accepted(answer: bytes) -> bool:
+    """Whether an HTTP answer says so."""
+    return answer.split(b" ", 2)[1] == b"200"
 
 
 async def _exchange(place: tuple[str, int], request: bytes) -> bytes:

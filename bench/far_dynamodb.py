@@ -5,18 +5,20 @@ transaction, so that the next delta waits for a processor, and a hundred runs at
 5 ms: "consistent single-digit millisecond",
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Introduction.html
 
-Started as `python -m bench.far_dynamodb`, it stores nothing. With the endpoint of another DynamoDB it does so
-with what renews and fills a run's log, and hands everything else on: runs can be queued, taken up and read.
+Started as `python -m bench.far_dynamodb`, it holds nothing but how running runs stand. With the endpoint of
+another DynamoDB it answers what renews, fills and looks at a run's log, and hands the rest on: runs can be
+queued, taken up, ended and read.
 """
 
 import asyncio
+import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
-from bench.counting import CountingProxy
+from bench.counting import CountingProxy, Item, accepted
 
 ANSWER_SECONDS = 0.005
-OF_THE_LOG = frozenset({"TransactWriteItems", "UpdateItem"})
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class FarDynamoDB(CountingProxy):
@@ -25,12 +27,48 @@ class FarDynamoDB(CountingProxy):
     def __init__(self, endpoint: str) -> None:
         super().__init__(endpoint, {})
         self._alone = not endpoint
+        self._running: dict[str, Item] = {}
 
     async def _pass(self, name: str, head: bytes, body: bytes) -> bytes:
-        if self._alone or name in OF_THE_LOG:
+        asked = json.loads(body)
+        run = self._running_of(asked) if name == "GetItem" else None
+        put = _run_in(name, asked)
+        of_the_log = name == "UpdateItem" or (name == "TransactWriteItems" and put is None)
+        if self._alone or of_the_log or run is not None:
             await asyncio.sleep(ANSWER_SECONDS)
-            return _ANSWER
-        return await self._ask(head, body)
+            answer = _answer({} if run is None else {"Item": run})
+        else:
+            answer = await self._ask(head, body)
+        if put is not None and accepted(answer):
+            self._note(put)
+        return answer
+
+    def _running_of(self, asked: Mapping[str, Any]) -> Item | None:
+        key = asked["Key"]
+        return self._running.get(key["run_id"]["S"]) if key.get("sk") == {"S": "META"} else None
+
+    def _note(self, run: Item) -> None:
+        """Keep how a run stands while it is running."""
+        if run["state"] == {"S": "running"}:
+            self._running[run["run_id"]["S"]] = run
+        else:
+            self._running.pop(run["run_id"]["S"], None)
+
+
+def _run_in(name: str, asked: Mapping[str, Any]) -> Item | None:
+    """The run itself, where a call writes the whole of it."""
+    actions = asked["TransactItems"] if name == "TransactWriteItems" else [{"Put": asked}]
+    for action in actions:
+        item: Item = action.get("Put", {}).get("Item", {})
+        if item.get("sk") == {"S": "META"} and "state" in item:
+            return item
+    return None
+
+
+def _answer(document: Mapping[str, Any]) -> bytes:
+    content = json.dumps(document).encode()
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n"
+    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
 async def main(endpoint: str) -> None:

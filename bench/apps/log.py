@@ -8,7 +8,7 @@ from dataclasses import replace
 from rill import sse
 from rill.events import Chunk
 from rill.stores.dynamo import Dynamo
-from rill.stores.runs import Batch, RunRecord, RunStore, now_ms
+from rill.stores.runs import Batch, RunRecord, RunStore, Unwritten, now_ms
 
 EVENTS_A_BATCH = 25
 """At 100 tokens a second and a write every 250 ms."""
@@ -35,7 +35,7 @@ async def write(run_id: str, events: int) -> None:
             sse.encode(seq, Chunk(step="answer", content=f"w{seq % 10}rd ")) for seq in range(first, last + 1)
         )
         batch = Batch(first=first, last=last, frames=frames)
-        await store.append(replace(record, last_seq=last), batch)
+        await store.append(replace(record, last_seq=last), Unwritten(batch=batch))
     await store.finish(replace(record, state="complete", last_seq=events, ended_at=now_ms()))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from rill.stores.runs import RunStore
+from rill.stores.runs import RunStore, Unwritten
 from tests.support.dynamodb import dynamodb_server
 from tests.support.results import Api, allowed, rating, run, tables
 
@@ -198,9 +198,9 @@ async def test_a_tag_changes_with_what_is_shown_and_not_with_the_lease(api: Api)
     begun = run("r-1", START, state="running", ended_at=None, result=None, owner="me")
     await runs.begin(begun)
     tag = (await api.get("/runs/r-1")).headers["etag"]
-    await runs.renew(replace(begun, last_seq=9, progress=0.5))
+    await runs.append(replace(begun, last_seq=9, progress=0.5), Unwritten())
     assert (await api.get("/runs/r-1", etag=tag)).status_code == 304
-    await runs.renew(replace(begun, cost_usd=0.02))
+    await runs.append(replace(begun, cost_usd=0.02), Unwritten())
     assert (await api.get("/runs/r-1", etag=tag)).json()["cost_usd"] == 0.02
 
 

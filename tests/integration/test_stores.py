@@ -15,7 +15,7 @@ from rill.stores.dynamo import ConditionFailed, Dynamo, StoreError, binary
 from rill.stores.line_ratings import LineRatingRecord, LineRatingStore
 from rill.stores.queries import RunQueryStore
 from rill.stores.run_records import key
-from rill.stores.runs import Batch, RunRecord, RunStore
+from rill.stores.runs import FOLLOWED_MS, Batch, RunRecord, RunStore, Unwritten, now_ms
 from tests.support.dynamodb import dynamodb_server, make_tables
 
 pytestmark = pytest.mark.dynamodb
@@ -59,6 +59,10 @@ async def dynamo(server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     for name in client.list_tables()["TableNames"]:
         client.delete_table(TableName=name)
     client.close()
+
+
+def logged(first: int, last: int, frames: bytes) -> Unwritten:
+    return Unwritten(batch=Batch(first=first, last=last, frames=frames))
 
 
 def rating(number: int, **changes: Any) -> LineRatingRecord:
@@ -110,8 +114,8 @@ async def test_while_a_run_is_on_its_entries_in_the_indexes_stay_as_they_are(dyn
         used = replace(
             owned, last_seq=seq, cost_usd=cost, usage={"calls": seq}, progress=seq, attempts={"a": 1}
         )
-        await store.append(used, Batch(first=seq - 9, last=seq, frames=b"x"))
-        await store.renew(used)
+        await store.append(used, logged(seq - 9, seq, b"x"))
+        await store.append(used, Unwritten())
     assert await entries() == before
     found = await store.get("r-1")
     assert found is not None
@@ -131,6 +135,54 @@ async def test_a_finished_run_is_not_written_again(dynamo: Dynamo) -> None:
         with pytest.raises(ConditionFailed):
             await write
     assert await store.get("r-1") == ENDED
+
+
+async def test_what_is_new_is_written_with_the_lease_or_not_at_all(dynamo: Dynamo) -> None:
+    store, owned = RunStore(dynamo, "Runs"), replace(RUN, owner="me")
+    await store.begin(owned)
+    first = Unwritten(batch=Batch(first=1, last=2, frames=b"a"), outputs={"one": "[1]", "two": '"2"'})
+    await store.append(replace(owned, last_seq=2), first)
+    await store.append(owned, Unwritten(outputs={"three": "3"}))
+    other = Unwritten(batch=Batch(first=3, last=4, frames=b"b"), outputs={"one": "[7]", "four": "4"})
+    with pytest.raises(ConditionFailed):
+        await store.append(replace(owned, owner="another", last_seq=4), other)
+    assert [batch async for batch in store.events("r-1", 0)] == [first.batch]
+    assert sorted(await store.finished("r-1")) == ["one", "three", "two"]
+    assert await store.outputs("r-1", ["one", "two", "three"]) == {"one": [1], "two": "2", "three": 3}
+
+
+async def test_a_run_ends_with_what_is_new_or_not_at_all(dynamo: Dynamo) -> None:
+    store, ended = RunStore(dynamo, "Runs"), replace(ENDED, owner="me")
+    await store.begin(replace(RUN, owner="me"))
+    new = Unwritten(batch=Batch(first=1, last=3, frames=b"a"), outputs={"one": "[1]"})
+    with pytest.raises(ConditionFailed):
+        await store.finish(replace(ended, owner="another"), new)
+    assert [batch async for batch in store.events("r-1", 0)] == []
+    assert await store.finished("r-1") == []
+    await store.finish(ended, new)
+    assert await store.get("r-1") == ended
+    assert [batch async for batch in store.events("r-1", 0)] == [new.batch]
+    assert await store.outputs("r-1", ["one"]) == {"one": [1]}
+
+
+async def test_a_running_run_is_followed_for_a_while(dynamo: Dynamo) -> None:
+    store, running = RunStore(dynamo, "Runs"), replace(RUN, owner="me")
+    with pytest.raises(ConditionFailed):
+        await store.follow("r-1")
+    await store.begin(running)
+    began = now_ms()
+    await store.follow("r-1")
+    found = await store.get("r-1")
+    assert found is not None
+    assert began + FOLLOWED_MS <= found.followed_until <= now_ms() + FOLLOWED_MS
+    assert replace(found, followed_until=0) == running
+    await store.append(running, Unwritten())
+    found = await store.get("r-1")
+    assert found is not None
+    assert found.followed_until > began, "who writes the log leaves it"
+    await store.finish(replace(ENDED, owner="me"))
+    with pytest.raises(ConditionFailed):
+        await store.follow("r-1")
 
 
 async def test_ratings_come_back_in_the_order_of_the_call(dynamo: Dynamo) -> None:
@@ -161,9 +213,9 @@ async def test_a_request_a_result_and_an_output_of_any_size(dynamo: Dynamo) -> N
     request = json.dumps({"text": WIDE})
     await store.begin(replace(RUN, owner="me"), request)
     assert await store.request("r-1") == request
-    await store.save_step("r-1", "wide", {"text": WIDE})
-    await store.save_step("r-1", "wide", {"text": WIDE[::-1]})
-    await store.save_step("r-1", "small", 1)
+    await store.save_step("r-1", "wide", request)
+    await store.save_step("r-1", "wide", json.dumps({"text": WIDE[::-1]}))
+    await store.save_step("r-1", "small", "1")
     assert await store.outputs("r-1", ["wide", "small", "none"]) == {"wide": {"text": WIDE[::-1]}, "small": 1}
     assert sorted(await store.finished("r-1")) == ["small", "wide"]
     ended = replace(ENDED, owner="me", result={"text": WIDE})
@@ -198,7 +250,7 @@ async def test_the_log_is_stored_compressed(dynamo: Dynamo) -> None:
     store, owned = RunStore(dynamo, "Runs"), replace(RUN, owner="me")
     await store.begin(owned)
     words = [b'id: %d\ndata: {"type":"chunk","step":"answer","content":"word"}\n\n' % n for n in range(1, 26)]
-    await store.append(replace(owned, last_seq=25), Batch(first=1, last=25, frames=b"".join(words)))
+    await store.append(replace(owned, last_seq=25), logged(1, 25, b"".join(words)))
     item = (await dynamo.call("get_item", TableName="Runs", Key=key("r-1", f"EVENT#{25:010d}")))["Item"]
     assert len(b"".join(words)) > 1500
     assert len(binary(item["frames"])) < 400
@@ -211,9 +263,8 @@ async def test_a_log_of_many_megabytes_is_read_page_by_page(dynamo: Dynamo) -> N
     await store.begin(run)
     written = [random.Random(number).randbytes(300_000) for number in range(1, 13)]  # nothing to compress
     for number, frames in enumerate(written, start=1):
-        await store.append(
-            replace(run, last_seq=number * 10), Batch(first=number * 10 - 9, last=number * 10, frames=frames)
-        )
+        last = number * 10
+        await store.append(replace(run, last_seq=last), logged(last - 9, last, frames))
     found = [batch async for batch in store.events("r-1", 35)]
     assert [(batch.first, batch.last) for batch in found] == [
         (number * 10 - 9, number * 10) for number in range(4, 13)

@@ -208,7 +208,7 @@ async def test_a_run_finishes_while_nobody_listens(service: Service) -> None:
 
 
 @pytest.mark.parametrize("calls", [0, 1, 4])
-async def test_a_killed_process_loses_nothing_that_was_finished(
+async def test_the_run_of_a_killed_process_is_resumed_to_its_end(
     service: Service, model: ScriptedModel, calls: int
 ) -> None:
     """Killed after so many calls of the model had ended; another one would never have."""

@@ -1,6 +1,7 @@
 """The tables of runs in dicts, and the queue in a list: what a service needs, without a network."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,16 @@ from rill.errors import Conflict
 from rill.queue import Queue, QueueError
 from rill.stores.dynamo import ConditionFailed, StoreError
 from rill.stores.idempotency import IdempotencyStore
-from rill.stores.runs import LEASE_MS, Batch, RunRecord, RunStore, now_ms
+from rill.stores.runs import (
+    FOLLOWED_MS,
+    LEASE_MS,
+    NOTHING,
+    Batch,
+    RunRecord,
+    RunStore,
+    Unwritten,
+    now_ms,
+)
 
 
 class MemoryStore(RunStore):
@@ -60,11 +70,7 @@ class MemoryStore(RunStore):
             raise ConditionFailed
         self.runs[record.run_id] = record
 
-    async def append(self, record: RunRecord, batch: Batch, *, heed_cancel: bool = True) -> None:
-        await self.renew(record, heed_cancel=heed_cancel)
-        self.logs.setdefault(record.run_id, []).append(batch)
-
-    async def renew(self, record: RunRecord, *, heed_cancel: bool = True) -> None:
+    async def append(self, record: RunRecord, new: Unwritten, *, heed_cancel: bool = True) -> None:
         await self._call()
         found = self.runs.get(record.run_id)
         if found is None or found.owner != record.owner or (heed_cancel and found.cancel):
@@ -78,8 +84,23 @@ class MemoryStore(RunStore):
             attempts=record.attempts,
             progress=record.progress,
         )
+        self.add(record.run_id, new)
 
-    async def finish(self, record: RunRecord) -> None:
+    def add(self, run_id: str, new: Unwritten) -> None:
+        """What a write brings beside the run itself."""
+        if new.batch is not None:
+            self.logs.setdefault(run_id, []).append(new.batch)
+        for step, output in new.outputs.items():
+            self.steps[run_id, step] = json.loads(output)
+
+    async def follow(self, run_id: str) -> None:
+        await self._call()
+        found = self.runs.get(run_id)
+        if found is None or found.state != "running":
+            raise ConditionFailed
+        self.runs[run_id] = replace(found, followed_until=now_ms() + FOLLOWED_MS)
+
+    async def finish(self, record: RunRecord, new: Unwritten = NOTHING) -> None:
         await self._call()
         found = self.runs.get(record.run_id)
         if record.run_id in self.announced and found is None:
@@ -87,6 +108,7 @@ class MemoryStore(RunStore):
         if found is not None and (found.state != "running" or found.owner != record.owner):
             raise ConditionFailed
         self.runs[record.run_id] = record
+        self.add(record.run_id, new)
 
     async def change(self, found: RunRecord, changed: RunRecord) -> None:
         await self._call()
@@ -120,9 +142,9 @@ class MemoryStore(RunStore):
             if batch.last > after:
                 yield batch
 
-    async def save_step(self, run_id: str, step: str, output: Any) -> None:
+    async def save_step(self, run_id: str, step: str, output: str) -> None:
         await self._call()
-        self.steps[run_id, step] = output
+        self.steps[run_id, step] = json.loads(output)
 
     async def forget_steps(self, run_id: str, steps: Iterable[str]) -> None:
         await self._call()

@@ -4,7 +4,18 @@ import asyncio
 
 import pytest
 
-from bench.counting import Counts, Index, Item, indexes, item_size, query, units, value_size, write_units
+from bench.counting import (
+    Counts,
+    Index,
+    Item,
+    indexes,
+    item_size,
+    query,
+    read_units,
+    units,
+    value_size,
+    write_units,
+)
 
 INDEX = Index(frozenset({"kind", "at"}), frozenset({"kind", "at", "id", "title"}))
 MADE: Item = {"id": {"S": "a"}, "kind": {"S": "run"}, "at": {"N": "1"}, "title": {"S": "t"}}
@@ -34,6 +45,11 @@ def test_an_item_counts_its_names_too() -> None:
 @pytest.mark.parametrize(("size", "billed"), [(0, 1), (1, 1), (1024, 1), (1025, 2), (10_240, 10)])
 def test_a_unit_is_a_kilobyte_begun(size: int, billed: int) -> None:
     assert units(size) == billed
+
+
+@pytest.mark.parametrize(("size", "billed"), [(0, 1), (4096, 1), (4097, 2)])
+def test_a_read_unit_is_four_kilobytes_begun(size: int, billed: int) -> None:
+    assert read_units(size) == billed
 
 
 def test_the_larger_of_before_and_after_is_billed() -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from rill import follow, sse
+from rill import follow, run_log, sse
+from rill.conformance import check
 from rill.errors import UpstreamError
 from rill.events import Status
 from rill.follow import Follower
 from rill.runs import new_run_id
-from rill.stores.runs import Batch, RunRecord, now_ms
+from rill.stores.dynamo import ConditionFailed, StoreError
+from rill.stores.runs import FOLLOWED_MS, Batch, RunRecord, State, now_ms
 from tests.support import clock
 from tests.support.asgi import call
 from tests.support.document import RESULT, STREAM, Document, attach, get, post, started
@@ -49,11 +51,76 @@ async def test_a_running_run_is_followed_to_its_end() -> None:
     await running
 
 
-async def test_while_it_runs_the_outputs_of_finished_steps_can_be_read() -> None:
+async def test_a_log_that_nobody_needs_is_written_for_who_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_log, "ALONE_SECONDS", 3600)
     document = Document()
     document.gates["review"].clear()
     app = document.app()
     run_id, running = await started(app)
+    seen = bytearray()
+
+    async def on_piece(piece: bytes) -> None:
+        seen.extend(piece)
+        if b'"section":"verdict"' in seen:
+            document.gates["review"].set()
+
+    await document.memory.until(lambda: run_id in document.memory.runs)
+    assert document.memory.runs[run_id].followed_until == 0
+    assert run_id not in document.memory.logs
+    path = f"/runs/{run_id}/events"
+    answer = await call(app, "GET", path, headers=STREAM, on_piece=on_piece)
+    assert check(answer.body).terminal.data == RESULT
+    await running
+
+
+@pytest.mark.parametrize("refused", [ConditionFailed, StoreError])
+async def test_a_run_that_cannot_be_told_is_followed_all_the_same(
+    refused: type[StoreError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(self: MemoryStore, run_id: str) -> None:
+        raise refused
+
+    monkeypatch.setattr(MemoryStore, "follow", fails)
+    document = Document()
+    document.gates["review"].clear()
+    app = document.app()
+    run_id, running = await started(app)
+    following = asyncio.create_task(attach(app, run_id))
+    assert (await get(app, run_id))["state"] == "running"
+    document.gates["review"].set()
+    assert (await following).terminal.data == RESULT
+    await running
+
+
+@pytest.mark.parametrize(
+    ("state", "left_ms", "said"),
+    [
+        ("running", -5, True),
+        ("running", FOLLOWED_MS * 0.4, True),
+        ("running", FOLLOWED_MS * 0.9, False),
+        ("queued", -5, False),
+        ("complete", -5, False),
+    ],
+)
+async def test_that_it_is_followed_is_said_of_a_running_run_and_again_in_time(
+    state: State, left_ms: float, said: bool
+) -> None:
+    store = MemoryStore()
+    record = replace(RUNNING, state=state, followed_until=now_ms() + int(left_ms))
+    store.runs["r"] = record
+    await Follower(store, Document._result).say_followed(record)
+    assert (store.runs["r"].followed_until > record.followed_until) == said
+
+
+async def test_while_it_runs_the_outputs_of_finished_steps_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_log, "ALONE_SECONDS", 3600)
+    document = Document()
+    document.gates["review"].clear()
+    app = document.app()
+    run_id, running = await started(app)
+    assert (await get(app, run_id))["result"] == {}
     await document.memory.until(lambda: len(document.memory.steps) == 2)
     assert (await get(app, run_id))["result"] == {"write": RESULT["write"], "list": RESULT["list"]}
     document.gates["review"].set()
@@ -186,7 +253,11 @@ async def test_a_run_whose_lease_ran_out_has_failed_for_whoever_looks() -> None:
 
 def test_a_log_is_read_when_there_is_something_new_in_it() -> None:
     class Counting(MemoryStore):
-        looks = reads = 0
+        looks = reads = follows = 0
+
+        async def follow(self, run_id: str) -> None:
+            self.follows += 1
+            self.runs[run_id] = replace(self.runs[run_id], followed_until=now_ms() + FOLLOWED_MS)
 
         async def get(self, run_id: str) -> RunRecord | None:
             self.looks += 1
@@ -208,9 +279,9 @@ def test_a_log_is_read_when_there_is_something_new_in_it() -> None:
         async def goes_on() -> None:
             await asyncio.sleep(30)
             store.logs["r"].append(Batch(first=2, last=3, frames=frame(2) + frame(3)))
-            store.runs["r"] = replace(running, last_seq=3)
+            store.runs["r"] = replace(store.runs["r"], last_seq=3)
             await asyncio.sleep(30)
-            store.runs["r"] = replace(running, last_seq=3, state="cancelled")
+            store.runs["r"] = replace(store.runs["r"], state="cancelled")
 
         task = asyncio.create_task(goes_on())
         heard = b"".join([piece async for piece in Follower(store, nothing).frames("r", 0)])
@@ -224,5 +295,5 @@ def test_a_log_is_read_when_there_is_something_new_in_it() -> None:
     heard = heard.replace(sse.KEEP_ALIVE, b"")
     assert heard.startswith(sse.RETRY + frame(1) + frame(2) + frame(3) + b"id: 4\n")
     assert heard.count(b"id: ") == 4
-    assert store.reads == 2
+    assert (store.reads, store.follows) == (2, 1)
     assert 50 < store.looks < 80, "one a second"

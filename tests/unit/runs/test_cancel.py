@@ -13,7 +13,7 @@ from tests.support.document import RESULT, STREAM, Document, attach, get, post, 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_log, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(run_log, "LOOK_SECONDS", 0.05)
 
 
 async def test_a_running_run_ends_and_keeps_what_there_is() -> None:

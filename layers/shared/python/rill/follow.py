@@ -1,4 +1,7 @@
-"""Follows a run by its log, from any of its events on: what is there at once, then what comes."""
+"""Follows a run by its log, from any of its events on: what is there at once, then what comes.
+
+The log is written as events come only while somebody follows: a follower says so in the run's `META`.
+"""
 
 import asyncio
 import dataclasses
@@ -12,7 +15,7 @@ from rill.errors import NotFound, RillError
 from rill.events import SKIP, Cancelled, Complete, Error, Event, Handoff, UsageTotal
 from rill.stores.dynamo import ConditionFailed
 from rill.stores.run_records import ENDED, RunRecord, is_lost, lost_error, now_ms
-from rill.stores.runs import Batch, RunStore
+from rill.stores.runs import FOLLOWED_MS, Batch, RunStore
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +24,9 @@ LONGEST_PAUSE = 1.0
 """Seconds between two looks at the log: short while events come, longer while none do."""
 
 KEEP_ALIVE_SECONDS = 10.0
+FOLLOWED_LEFT_MS = FOLLOWED_MS / 2
+"""A follower says again that it follows when this is left of what was last said."""
+
 BEGIN_SECONDS = 5.0
 """A run's first event is out before its `META` is written: how long a follower waits for it."""
 
@@ -88,6 +94,7 @@ class Follower:
         while True:
             # First the state, then the log: when the state says ended, the log is all there.
             record = await self.find(run_id)
+            await self.say_followed(record)
             moved = False
             if record.last_seq > after:  # it was written with the last of them: nothing new, no query
                 async for batch in self._store.events(run_id, after):
@@ -106,6 +113,17 @@ class Follower:
                 said = time.monotonic()
             pause = FIRST_PAUSE if moved else min(pause * 1.5, LONGEST_PAUSE)
             await asyncio.sleep(pause)
+
+    async def say_followed(self, record: RunRecord) -> None:
+        """Have the log of a running run written as it comes, for as long as somebody says so."""
+        if record.state != "running" or record.followed_until - now_ms() > FOLLOWED_LEFT_MS:
+            return
+        try:
+            await self._store.follow(record.run_id)
+        except ConditionFailed:
+            pass  # it has ended meanwhile
+        except RillError as error:  # what is there can be read all the same
+            logger.warning("run %s was not told that it is followed: %s", record.run_id, error)
 
     async def terminal(self, record: RunRecord) -> Event:
         """The terminal event of a run that has ended, out of what is stored."""

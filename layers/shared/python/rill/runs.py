@@ -1,6 +1,7 @@
 """The life of a run: from its start to its one terminal event, numbered, encoded, delivered and kept.
 
-Every event goes to the client at once; `rill.run_log` keeps it, in batches and beside. What ends a run:
+Every event goes to the client at once; `rill.run_log` keeps it, in batches and beside, the last one together
+with the run's end. What ends a run:
 
 =============  =================================  ============  ==========================
 why            state that is stored               last event    in the log
@@ -14,11 +15,11 @@ a lost lease   what the other process says        `handoff`     no
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -30,8 +31,8 @@ from rill.observability import RunMetrics, add_log_keys
 from rill.pipeline import Execution
 from rill.run_log import RunLog, keep_trying
 from rill.stores.dynamo import ConditionFailed, StoreError
-from rill.stores.run_records import RunRecord, now_ms, usage_document
-from rill.stores.runs import LEASE_MS, Batch, RunStore
+from rill.stores.run_records import RunRecord, now_ms, to_json, usage_document
+from rill.stores.runs import LEASE_MS, NOTHING, Batch, RunStore, Unwritten
 
 C = TypeVar("C")
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ DRAIN_MARGIN = 60.0
 half of what is left at the start where that is less, so that every part gets somewhere."""
 
 LAST_TRIES_SECONDS = 6.0
-"""How long the end of a run waits for a DynamoDB that is away, at each of three points."""
+"""How long the end of a run waits for a DynamoDB that is away, at each of its points."""
 
 
 def new_run_id() -> str:
@@ -116,6 +117,7 @@ class Run(Generic[C]):
     _before: dict[str, Any] = field(default_factory=dict)
     _saving: set["asyncio.Task[None]"] = field(default_factory=set)
     _log: RunLog | None = None
+    _rest: Unwritten = NOTHING
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The stream's bytes. Each piece is one or more whole frames, and is ready to be sent."""
@@ -132,7 +134,7 @@ class Run(Generic[C]):
             self.execution.on_output = self._save_step
         self._keep(first, frames)
         try:
-            async with aclosing(self.execution.batches()) as batches:
+            async with contextlib.aclosing(self.execution.batches()) as batches:
                 async for events in batches:
                     if not events:
                         yield sse.KEEP_ALIVE
@@ -226,11 +228,15 @@ class Run(Generic[C]):
 
     def _save_step(self, step: str, output: Any) -> None:
         """Keep a step's output. Nobody waits for it before the run's end."""
-        task = asyncio.create_task(self._store_step(step, output), name=f"save-{step}")
+        assert self._log is not None  # noqa: S101 - set together with the caller
+        text = to_json(output)
+        if self._log.add_output(step, text):
+            return
+        task = asyncio.create_task(self._store_step(step, text), name=f"save-{step}")
         self._saving.add(task)
         task.add_done_callback(self._saving.discard)
 
-    async def _store_step(self, step: str, output: Any) -> None:
+    async def _store_step(self, step: str, output: str) -> None:
         assert self.store is not None  # noqa: S101 - set together with the caller
         try:
             await self.store.save_step(self.record.run_id, step, output)
@@ -266,7 +272,7 @@ class Run(Generic[C]):
     async def _end(self) -> list[Event]:
         """The last events; the run is stored before the terminal one goes out."""
         if self._log is not None:
-            await self._log.close(self._patience())
+            self._rest = await self._log.close(self._patience())
         if self._saving:
             await asyncio.wait(self._saving, timeout=self._patience())
         step, error = self.execution.failure or (None, None)
@@ -300,6 +306,7 @@ class Run(Generic[C]):
             return await self._overtaken()
         except RillError:
             logger.exception("the run's result could not be stored")
+            await self._keep_rest()
             return [Status(message="The result could not be kept; save this page."), terminal]
         return [terminal]
 
@@ -309,7 +316,7 @@ class Run(Generic[C]):
         if self.keep is not None:
             kept, count = await self.keep(self.record, terminal.data)
         ended = self._ended(state="complete", result=kept, duration=terminal.duration)
-        await self.store.finish(replace(ended, line_ratings_count=count))
+        await self.store.finish(replace(ended, line_ratings_count=count), self._rest)
 
     async def _persist(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write the run's end, however often it takes within the time there is."""
@@ -318,6 +325,16 @@ class Run(Generic[C]):
                 await keep_trying(write)
         except TimeoutError as error:
             raise StoreError(detail="the run's end could not be written in time") from error
+
+    async def _keep_rest(self) -> None:
+        """Try once to write what would have gone with the result: the run can be resumed from there."""
+        assert self.store is not None  # noqa: S101 - only a store keeps results
+        assert self._log is not None  # noqa: S101 - made with the store
+        batch = self._rest.batch
+        record = replace(self._current(), last_seq=batch.last if batch else self._log.last_seq)
+        with contextlib.suppress(RillError, TimeoutError):
+            async with asyncio.timeout(self._patience()):
+                await self.store.append(record, self._rest, heed_cancel=False)
 
     def _patience(self) -> float:
         """Seconds that the end may wait for the database: a third of what the invocation has left."""
@@ -351,7 +368,7 @@ class Run(Generic[C]):
     async def _store_cancelled(self, ended: RunRecord) -> None:
         assert self.store is not None  # noqa: S101 - only a store keeps results
         try:
-            await self.store.finish(ended)
+            await self.store.finish(ended, self._rest)
         except ConditionFailed:
             await self.store.end_early(ended)
 
@@ -372,7 +389,9 @@ class Run(Generic[C]):
         if (store := self.store) is not None:
             ended = self._ended(state="failed", error=sse.to_dict(terminal))
             try:
-                await self._persist(lambda: store.change(found, ended) if found else store.finish(ended))
+                await self._persist(
+                    lambda: store.change(found, ended) if found else store.finish(ended, self._rest)
+                )
             except RillError:
                 logger.exception("the run's failure could not be stored")
         return [terminal]
@@ -382,7 +401,7 @@ class Run(Generic[C]):
         if isinstance(error, _OutOfTime) and (store := self.store) is not None and self.hand_over is not None:
             waiting = self._ended(state="queued", ended_at=None)
             try:
-                await self._persist(lambda: store.finish(waiting))
+                await self._persist(lambda: store.finish(waiting, self._rest))
             except RillError as wrong:
                 return await self._failed(None, wrong)
             try:

@@ -27,7 +27,7 @@ R = TypeVar("R", bound=BaseModel)
 logger = logging.getLogger(__name__)
 
 LEISURE_SECONDS = 0.25
-"""How often a worker reads what a model has said: as often as its log is written, which is all that shows."""
+"""How often a worker reads what a model has said: as often as its log is written for somebody who follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +180,7 @@ class Service(Generic[R]):
             NotFound: there is none.
         """
         record = await self.follower.find(run_id)
+        await self.follower.say_followed(record)  # whoever asks may ask again
         shown = {name: getattr(record, name) for name in _SHOWN}
         if record.state == "complete":
             shown["result"] = await self.definition.result(record)

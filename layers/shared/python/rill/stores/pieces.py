@@ -41,7 +41,24 @@ async def put_document(
     The first piece says how many there are, so a reader sees a whole document or none; each call has
     its own `version`, so pieces of two documents are never mixed.
     """
-    pieces = split(text)
+    items = _items(key, split(text), ttl)
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def put(item: Attributes) -> None:
+        async with places:
+            await dynamo.call("put_item", TableName=table, Item=item)
+
+    await asyncio.gather(*(put(item) for item in items[1:]))
+    await put(items[0])
+
+
+def document_item(key: Attributes, text: str, ttl: int | None = None) -> Attributes:
+    """The item of a document of at most `MAX_ITEM_BYTES`, for a transaction."""
+    (item,) = _items(key, [text], ttl)
+    return item
+
+
+def _items(key: Attributes, pieces: list[str], ttl: int | None) -> list[Attributes]:
     version = str(time.time_ns())
     items = []
     for number, piece in enumerate(pieces, 1):
@@ -54,14 +71,7 @@ async def put_document(
         if ttl is not None:
             item["expires_at"] = expiry(ttl)
         items.append(item)
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def put(item: Attributes) -> None:
-        async with places:
-            await dynamo.call("put_item", TableName=table, Item=item)
-
-    await asyncio.gather(*(put(item) for item in items[1:]))
-    await put(items[0])
+    return items
 
 
 async def get_document(dynamo: Dynamo, table: str, key: Attributes) -> str | None:

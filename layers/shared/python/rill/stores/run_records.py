@@ -24,6 +24,7 @@ class RunRecord:
         rep: whose call it was, where the request says so.
         owner: who holds the lease; each time it is taken up there is another.
         lease_until: when a running run counts as lost.
+        followed_until: until when somebody reads its log while it is written.
         epoch: how often it was taken up, from 1.
         last_seq: of the newest event in the log; the terminal event, which is not in it, is the next.
         cancel: whether somebody asked for its end.
@@ -48,6 +49,7 @@ class RunRecord:
     rep: str | None = None
     owner: str = ""
     lease_until: int = 0
+    followed_until: int = 0
     epoch: int = 1
     last_seq: int = 0
     cancel: bool = False
@@ -93,7 +95,15 @@ def to_json(value: Any) -> str:
 
 
 _TEXT = ("run_id", "session_id", "workflow", "request_id", "mode", "state", "owner", "rep")
-_NUMBERS = ("created_at", "ended_at", "line_ratings_count", "lease_until", "epoch", "last_seq")
+_NUMBERS = (
+    "created_at",
+    "ended_at",
+    "line_ratings_count",
+    "lease_until",
+    "followed_until",
+    "epoch",
+    "last_seq",
+)
 _DOCUMENTS = ("result", "error", "usage", "cost_usd", "duration", "attempts", "progress")
 
 SPENT = "spent_usd"

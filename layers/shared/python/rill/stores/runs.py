@@ -16,13 +16,13 @@ Who holds the lease writes, and nobody else: `owner` is a condition of every wri
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rill.events import SKIP
 from rill.stores.dynamo import Attributes, ConditionFailed, Dynamo, binary
-from rill.stores.pieces import MAX_ITEM_BYTES, expiry, get_document, put_document
+from rill.stores.pieces import MAX_ITEM_BYTES, document_item, expiry, get_document, put_document
 from rill.stores.run_records import (
     SPENT,
     RunRecord,
@@ -35,10 +35,13 @@ from rill.stores.run_records import (
     usage_document,
 )
 
-__all__ = ["Batch", "RunRecord", "RunStore", "State", "now_ms", "usage_document"]
+__all__ = ["Batch", "RunRecord", "RunStore", "State", "Unwritten", "now_ms", "usage_document"]
 
 LEASE_MS = 10_000
 """How long a run counts as alive after its last write."""
+
+FOLLOWED_MS = 10_000
+"""How long a run counts as followed after somebody who follows it said so."""
 
 EVENT_TTL = 24 * 3600
 """Seconds for which a run can be replayed event by event; after that a follower gets the result at once."""
@@ -47,7 +50,7 @@ INPUT_TTL = 7 * 24 * 3600
 """Seconds for which a run can be resumed, or one of its steps be run again."""
 
 COMPRESSION = 1
-"""zlib's quickest: 30 µs for a batch of 250 ms, which is a third to half as large then. Writes are billed by
+"""zlib's quickest: 30 µs for 250 ms of a run, which are a third to half as large then. Writes are billed by
 the kilobyte, and those of a transaction twice."""
 
 _SPLIT = "$split"
@@ -65,6 +68,22 @@ class Batch:
     first: int
     last: int
     frames: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwritten:
+    """What of a run is not in the table yet.
+
+    Attributes:
+        batch: the newest events of its log.
+        outputs: of steps that have finished, as JSON of at most `MAX_ITEM_BYTES`, by step.
+    """
+
+    batch: Batch | None = None
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING = Unwritten()
 
 
 class RunStore:
@@ -101,25 +120,32 @@ class RunStore:
             {":yes": {"BOOL": True}},
         )
 
-    async def append(self, record: RunRecord, batch: Batch, *, heed_cancel: bool = True) -> None:
-        """Add events to the log, renew the lease and keep the usage, in one write.
+    async def append(self, record: RunRecord, new: Unwritten, *, heed_cancel: bool = True) -> None:
+        """Renew the lease, keep the usage and add what is new, in one write.
 
         Raises:
             ConditionFailed: somebody else holds the lease, or (where heeded) the run is to be cancelled.
         """
-        event = {
-            **key(record.run_id, f"EVENT#{batch.last:010d}"),
-            "first": {"N": str(batch.first)},
-            "frames": {"B": zlib.compress(batch.frames, COMPRESSION)},
-            "expires_at": expiry(EVENT_TTL),
-        }
-        put = {"Put": {"TableName": self._table, "Item": event}}
-        update = {"Update": self._lease(record, heed_cancel)}
-        await self._dynamo.call("transact_write_items", TransactItems=[put, update])
+        lease = self._lease(record, heed_cancel)
+        if puts := self._puts(record.run_id, new):
+            await self._dynamo.call("transact_write_items", TransactItems=[*puts, {"Update": lease}])
+        else:
+            await self._dynamo.call("update_item", **lease)
 
-    async def renew(self, record: RunRecord, *, heed_cancel: bool = True) -> None:
-        """Renew the lease; raises as `append` does."""
-        await self._dynamo.call("update_item", **self._lease(record, heed_cancel))
+    def _puts(self, run_id: str, new: Unwritten) -> list[dict[str, Any]]:
+        """What is new, as parts of a transaction."""
+        items = [
+            document_item(key(run_id, f"STEP#{step}"), text, INPUT_TTL) for step, text in new.outputs.items()
+        ]
+        if (batch := new.batch) is not None:
+            event: Attributes = {
+                **key(run_id, f"EVENT#{batch.last:010d}"),
+                "first": {"N": str(batch.first)},
+                "frames": {"B": zlib.compress(batch.frames, COMPRESSION)},
+                "expires_at": expiry(EVENT_TTL),
+            }
+            items.append(event)
+        return [{"Put": {"TableName": self._table, "Item": item}} for item in items]
 
     def _lease(self, record: RunRecord, heed_cancel: bool) -> dict[str, Any]:
         values: Attributes = {
@@ -142,8 +168,8 @@ class RunStore:
             "ExpressionAttributeValues": values,
         }
 
-    async def finish(self, record: RunRecord) -> None:
-        """Write a run that has ended or is handed over: state, usage and result, all of it or nothing.
+    async def finish(self, record: RunRecord, new: Unwritten = NOTHING) -> None:
+        """Write a run that has ended or is handed over: state, usage, result and what is new, all or nothing.
 
         Raises:
             ConditionFailed: somebody else holds the lease, or it has ended already.
@@ -158,6 +184,7 @@ class RunStore:
             "attribute_not_exists(#state) OR (#state = :state AND #owner = :owner)",
             {"#state": "state", "#owner": "owner"},
             {":state": {"S": "running"}, ":owner": {"S": record.owner}},
+            beside=self._puts(record.run_id, new),
         )
 
     async def claim(self, found: RunRecord, owner: str) -> RunRecord:
@@ -262,6 +289,25 @@ class RunStore:
             ConditionExpression="attribute_not_exists(run_id)",
         )
 
+    async def follow(self, run_id: str) -> None:
+        """Say that somebody follows a running run, so that its log is written as it comes.
+
+        Raises:
+            ConditionFailed: it is not running.
+        """
+        await self._dynamo.call(
+            "update_item",
+            TableName=self._table,
+            Key=key(run_id, "META"),
+            UpdateExpression="SET followed_until = :until",
+            ConditionExpression="#state = :state",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues={
+                ":until": {"N": str(now_ms() + FOLLOWED_MS)},
+                ":state": {"S": "running"},
+            },
+        )
+
     # -- reading -------------------------------------------------------------------------------
 
     async def get(self, run_id: str) -> RunRecord | None:
@@ -308,9 +354,9 @@ class RunStore:
 
     # -- outputs of steps ----------------------------------------------------------------------
 
-    async def save_step(self, run_id: str, step: str, output: Any) -> None:
-        """Keep a finished step's output; it replaces that of an earlier attempt."""
-        await self._put_document(run_id, f"STEP#{step}", to_json(output), INPUT_TTL)
+    async def save_step(self, run_id: str, step: str, output: str) -> None:
+        """Keep a finished step's output, as JSON of any size; it replaces that of an earlier attempt."""
+        await self._put_document(run_id, f"STEP#{step}", output, INPUT_TTL)
 
     async def forget_steps(self, run_id: str, steps: Iterable[str]) -> None:
         """Forget the outputs of steps that are to run again."""
@@ -345,13 +391,21 @@ class RunStore:
         condition: str,
         names: dict[str, str] | None = None,
         values: Attributes | None = None,
+        beside: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        more: dict[str, Any] = {} if names is None else {"ExpressionAttributeNames": names}
+        put: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": to_item(record),
+            "ConditionExpression": condition,
+        }
+        if names is not None:
+            put["ExpressionAttributeNames"] = names
         if values is not None:
-            more["ExpressionAttributeValues"] = values
-        await self._dynamo.call(
-            "put_item", TableName=self._table, Item=to_item(record), ConditionExpression=condition, **more
-        )
+            put["ExpressionAttributeValues"] = values
+        if beside:
+            await self._dynamo.call("transact_write_items", TransactItems=[*beside, {"Put": put}])
+        else:
+            await self._dynamo.call("put_item", **put)
 
     async def _put_document(self, run_id: str, name: str, text: str, ttl: int | None) -> None:
         await put_document(self._dynamo, self._table, key(run_id, name), text, ttl=ttl)

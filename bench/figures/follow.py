@@ -1,0 +1,115 @@
+"""Following a run that is on: how soon there is what it says now, and how far behind it that stays."""
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from statistics import median
+
+from bench.counting import query
+from bench.heard import AnswerError, Heard
+from bench.report import Figure, Part
+from bench.serving import DYNAMODB, RillServer, grading, model, rill, services, text_function
+from bench.stats import percentile
+
+PACE, DELTAS = 100.0, 500
+AFTER = (1.3, 0.6, 2.0, 2.7, 3.4)
+"""Seconds from a run's start to when somebody attaches."""
+
+_ID = re.compile(rb"(?:^|\n)id: (\d+)\n")
+
+
+async def measure(*, quick: bool) -> Part:
+    """One process runs, another one follows."""
+    moments = AFTER[:1] if quick else AFTER
+    soon: list[float] = []
+    behind: list[float] = []
+    async with AsyncExitStack() as stack:
+        around = {**await stack.enter_async_context(services()), **grading().environment}
+        source = await stack.enter_async_context(model())
+        url = source.url(pace=PACE, deltas=DELTAS)
+        runs = await stack.enter_async_context(rill(text_function(), around, url))
+        follows = await stack.enter_async_context(rill(text_function(), around, url))
+        await follows.request("GET", "/health")
+        for seconds in moments:
+            first, later = await _followed(runs, follows, around, seconds)
+            soon.append(first)
+            behind += later
+    return Part(
+        name="follow",
+        title="Following a run that is on",
+        method=(
+            f"A text at {PACE:g} tokens a second, which nobody follows at first, so that its log is"
+            f" written every 3 s. {', '.join(map(str, moments))} s after its start another process attaches"
+            " to it, from its first event on, and reads to its end. DynamoDB is moto."
+        ),
+        figures=[
+            Figure(
+                name="attach to a run that is on, to what it says now",
+                unit="ms",
+                rill=median(soon),
+                peers={},
+                note="from the request to the first event that was sent after it",
+            ),
+            Figure(
+                name="follower behind the run, p50",
+                unit="ms",
+                rill=percentile(behind, 50),
+                peers={},
+            ),
+            Figure(
+                name="follower behind the run, p99",
+                unit="ms",
+                rill=percentile(behind, 99),
+                peers={},
+            ),
+        ],
+        quick=quick,
+    )
+
+
+async def _followed(
+    runs: RillServer, follows: RillServer, around: Mapping[str, str], seconds: float
+) -> tuple[float, list[float]]:
+    """Milliseconds to the first event sent after the request, and of each later one between the two."""
+    session = uuid.uuid4().hex
+    asked = json.dumps({"session_id": session, "question": "Grade this call."}).encode()
+    run = asyncio.create_task(runs.run(asked))
+    await asyncio.sleep(seconds)
+    follower = await follows.request("GET", f"/runs/{await _run_of(session, around)}/events?after=0")
+    sent, had = _moments((await run).check()), _moments(follower.check())
+    new = [seq for seq, at in sent.items() if at > follower.asked and seq in had]
+    first = min((had[seq] for seq in new), default=None)
+    if first is None:
+        raise AnswerError("nothing was left to follow")
+    return (first - follower.asked) / 1e6, [(had[n] - sent[n]) / 1e6 for n in new if sent[n] > first]
+
+
+async def _run_of(session: str, around: Mapping[str, str]) -> str:
+    answer = await query(
+        around[DYNAMODB],
+        {
+            "TableName": around["RILL_RUNS_TABLE"],
+            "IndexName": "by_session",
+            "KeyConditionExpression": "session_id = :session",
+            "ExpressionAttributeValues": {":session": {"S": session}},
+        },
+    )
+    found = json.loads(answer)["Items"]
+    if not found:
+        raise AnswerError("the run was not written in time")
+    return str(found[0]["run_id"]["S"])
+
+
+def _moments(heard: Heard) -> dict[int, int]:
+    """When each event was whole, by its number: nanoseconds of the monotonic clock."""
+    found: dict[int, int] = {}
+    rest = b""
+    for at, data in heard.pieces:
+        *frames, rest = (rest + data).split(b"\n\n")
+        for frame in frames:
+            if number := _ID.search(frame):
+                found[int(number[1])] = at
+    return found
