@@ -37,7 +37,7 @@ PARTS = (
 )
 """In the order of the report; each is a module of `bench.figures` with `measure(quick=…)`."""
 
-NOT_QUICK = frozenset({"delivery", "instructions"})
+NOT_QUICK = frozenset({"delivery", "follow", "instructions"})
 """There is no time for them, so they are measured only when they are named."""
 
 Measure = Callable[..., report.Part | Awaitable[report.Part]]

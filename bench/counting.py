@@ -172,13 +172,18 @@ class CountingProxy:
 
     async def _get(self, head: bytes, table: str, key: Item) -> Item | None:
         """The item as it stands, by a call of our own: what answers here checks no signature."""
-        body = json.dumps({"TableName": table, "Key": key, "ConsistentRead": True}).encode()
-        lines = [line for line in head.decode("latin-1").split("\r\n") if line]
-        kept = [line for line in lines if not line.lower().startswith(("content-length:", "x-amz-target:"))]
-        kept += [f"Content-Length: {len(body)}", "X-Amz-Target: DynamoDB_20120810.GetItem"]
-        answer = await self._ask(("\r\n".join(kept) + "\r\n\r\n").encode("latin-1"), body)
+        asked = {"TableName": table, "Key": key, "ConsistentRead": True}
+        answer = await self._ask_for("GetItem", asked, head)
         found: Item | None = json.loads(answer.partition(b"\r\n\r\n")[2]).get("Item")
         return found
+
+    async def _ask_for(self, name: str, asked: Mapping[str, Any], head: bytes) -> bytes:
+        """Another call than the one that `head` is of."""
+        body = json.dumps(asked).encode()
+        lines = [line for line in head.decode("latin-1").split("\r\n") if line]
+        kept = [line for line in lines if not line.lower().startswith(("content-length:", "x-amz-target:"))]
+        kept += [f"Content-Length: {len(body)}", f"X-Amz-Target: DynamoDB_20120810.{name}"]
+        return await self._ask(("\r\n".join(kept) + "\r\n\r\n").encode("latin-1"), body)
 
     async def _ask(self, head: bytes, body: bytes) -> bytes:
         return await _exchange(self._behind, head + body)

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Introduction.ht
 
 Started as `python -m bench.far_dynamodb`, it holds nothing but how running runs stand. With the endpoint of
 another DynamoDB it answers what renews, fills and looks at a run's log, and hands the rest on: runs can be
-queued, taken up, ended and read.
+queued, taken up, ended and read. A run's end goes on without the end of its log.
 """
 
 import asyncio
@@ -32,15 +32,17 @@ class FarDynamoDB(CountingProxy):
     async def _pass(self, name: str, head: bytes, body: bytes) -> bytes:
         asked = json.loads(body)
         run = self._running_of(asked) if name == "GetItem" else None
-        put = _run_in(name, asked)
+        put = _put_of_run(name, asked)
         of_the_log = name == "UpdateItem" or (name == "TransactWriteItems" and put is None)
         if self._alone or of_the_log or run is not None:
             await asyncio.sleep(ANSWER_SECONDS)
             answer = _answer({} if run is None else {"Item": run})
+        elif name == "TransactWriteItems" and put is not None:
+            answer = await self._ask_for("PutItem", put, head)
         else:
             answer = await self._ask(head, body)
         if put is not None and accepted(answer):
-            self._note(put)
+            self._note(put["Item"])
         return answer
 
     def _running_of(self, asked: Mapping[str, Any]) -> Item | None:
@@ -55,13 +57,14 @@ class FarDynamoDB(CountingProxy):
             self._running.pop(run["run_id"]["S"], None)
 
 
-def _run_in(name: str, asked: Mapping[str, Any]) -> Item | None:
-    """The run itself, where a call writes the whole of it."""
+def _put_of_run(name: str, asked: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The put of the run itself, where a call holds it."""
     actions = asked["TransactItems"] if name == "TransactWriteItems" else [{"Put": asked}]
     for action in actions:
-        item: Item = action.get("Put", {}).get("Item", {})
+        put: Mapping[str, Any] = action.get("Put", {})
+        item = put.get("Item", {})
         if item.get("sk") == {"S": "META"} and "state" in item:
-            return item
+            return put
     return None
 
 

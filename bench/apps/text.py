@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rill import run_log
 from rill.events import Chunk
 from rill.initialization import Initialization
 from rill.ledger import Ledger
@@ -29,6 +30,8 @@ class Question(BaseModel):
     question: str
 
 
+if alone := os.environ.get("BENCH_ALONE_SECONDS"):
+    run_log.ALONE_SECONDS = float(alone)
 set_up_logging(os.environ)
 models = ModelClient(ModelSettings.from_env(os.environ))
 metrics = Metrics(os.environ)

@@ -18,54 +18,59 @@ PACE, DELTAS = 100.0, 500
 AFTER = (1.3, 0.6, 2.0, 2.7, 3.4)
 """Seconds from a run's start to when somebody attaches."""
 
+OFTEN = "a log every 250 ms for everybody"
 _ID = re.compile(rb"(?:^|\n)id: (\d+)\n")
 
 
 async def measure(*, quick: bool) -> Part:
-    """One process runs, another one follows."""
+    """One process runs, another one follows; by turns with one that writes as if it were always followed."""
     moments = AFTER[:1] if quick else AFTER
-    soon: list[float] = []
-    behind: list[float] = []
+    soon: dict[str, list[float]] = {"": [], OFTEN: []}
+    behind: dict[str, list[float]] = {"": [], OFTEN: []}
     async with AsyncExitStack() as stack:
         around = {**await stack.enter_async_context(services()), **grading().environment}
         source = await stack.enter_async_context(model())
         url = source.url(pace=PACE, deltas=DELTAS)
-        runs = await stack.enter_async_context(rill(text_function(), around, url))
+        often = {**around, "BENCH_ALONE_SECONDS": "0.25"}
+        runs = {
+            "": await stack.enter_async_context(rill(text_function(), around, url)),
+            OFTEN: await stack.enter_async_context(rill(text_function(), often, url)),
+        }
         follows = await stack.enter_async_context(rill(text_function(), around, url))
         await follows.request("GET", "/health")
         for seconds in moments:
-            first, later = await _followed(runs, follows, around, seconds)
-            soon.append(first)
-            behind += later
+            for name, server in runs.items():
+                first, later = await _followed(server, follows, around, seconds)
+                soon[name].append(first)
+                behind[name] += later
+    figures = [
+        Figure(
+            name="attach to a run that is on, to what it says now",
+            unit="ms",
+            rill=median(soon[""]),
+            peers={OFTEN: median(soon[OFTEN])},
+            note="from the request to the first event that was sent after it",
+        )
+    ]
+    figures += [
+        Figure(
+            name=f"follower behind the run, p{percent}",
+            unit="ms",
+            rill=percentile(behind[""], percent),
+            peers={OFTEN: percentile(behind[OFTEN], percent)},
+        )
+        for percent in (50, 99)
+    ]
     return Part(
         name="follow",
         title="Following a run that is on",
         method=(
             f"A text at {PACE:g} tokens a second, which nobody follows at first, so that its log is"
             f" written every 3 s. {', '.join(map(str, moments))} s after its start another process attaches"
-            " to it, from its first event on, and reads to its end. DynamoDB is moto."
+            " to it, from its first event on, and reads to its end. Beside it the same, by turns, with a log"
+            " that is written every 250 ms whether somebody follows or not. DynamoDB is moto."
         ),
-        figures=[
-            Figure(
-                name="attach to a run that is on, to what it says now",
-                unit="ms",
-                rill=median(soon),
-                peers={},
-                note="from the request to the first event that was sent after it",
-            ),
-            Figure(
-                name="follower behind the run, p50",
-                unit="ms",
-                rill=percentile(behind, 50),
-                peers={},
-            ),
-            Figure(
-                name="follower behind the run, p99",
-                unit="ms",
-                rill=percentile(behind, 99),
-                peers={},
-            ),
-        ],
+        figures=figures,
         quick=quick,
     )
 

@@ -226,6 +226,46 @@ async def test_a_database_that_stays_away_costs_the_result_not_the_stream(
     assert "could not be kept" in report.of("status")[-1].message
 
 
+@pytest.mark.parametrize("ends", ["complete", "cancelled", "failed"])
+async def test_a_run_counts_more_than_its_log(
+    grading: asgi.App,
+    proxy: DynamoProxy,
+    model: ScriptedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    ends: str,
+) -> None:
+    """A DynamoDB without transactions, as dynalite is."""
+    monkeypatch.setattr(runs, "LAST_TRIES_SECONDS", 0.5)
+    monkeypatch.setattr(run_log, "LOOK_SECONDS", 0.02)
+    if ends != "complete":
+        model.set_faults("scores=stall@3" if ends == "cancelled" else "scores=refusal")
+    asked = asyncio.Event()
+
+    async def refused(call: Call) -> Answer | None:
+        known = call.operation != "TransactWriteItems"
+        return await call.forward() if known else error("UnknownOperationException")
+
+    async def on_piece(piece: bytes) -> None:
+        if ends == "cancelled" and b'"type":"section"' in piece and not asked.is_set():
+            asked.set()
+            run_id = next(call.body["Item"]["run_id"]["S"] for call in proxy.calls)
+            await asgi.call(grading, "POST", f"/runs/{run_id}/cancel")
+
+    proxy.rule = refused
+    stream = await post(grading, on_piece=on_piece)
+    report, run_id = check(stream.body), stream.headers["x-run-id"]
+    assert report.terminal.type == ("error" if ends == "failed" else ends)
+    found = await read(grading, run_id)
+    assert found["state"] == ends
+    if ends != "failed":
+        assert found["result"] == report.terminal.data
+    assert "the log of the run is left without its end" in caplog.text
+    attached = await attach_to(grading, run_id)(0)
+    assert view(attached)["terminal"] == view(stream.body)["terminal"]
+    assert attached.count(b"data: ") == 1
+
+
 async def test_ratings_that_cannot_be_kept_cost_no_step(
     grading: asgi.App, proxy: DynamoProxy, dynamodb: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,11 +19,11 @@ class Far(FarDynamoDB):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(endpoint)
-        self.passed: list[str] = []
+        self.passed: list[Any] = []
         self.status = 200
 
     async def _ask(self, head: bytes, body: bytes) -> bytes:
-        self.passed.append(head.decode())
+        self.passed.append(json.loads(body))
         return b'HTTP/1.1 %d x\r\n\r\n{"from":"behind"}' % self.status
 
     async def call(self, name: str, **asked: Any) -> Any:
@@ -57,7 +57,7 @@ async def test_before_another_it_answers_what_belongs_to_the_log() -> None:
     assert await far.call("TransactWriteItems", TransactItems=[EVENT, {"Put": {"Item": ENDED}}]) == behind
     assert await far.call("GetItem", Key=KEY) == behind
     assert await far.call("Query") == behind
-    assert far.passed == ["PutItem", "TransactWriteItems", "GetItem", "Query"]
+    assert far.passed == [{"Item": RUN}, {"Item": ENDED}, {"Key": KEY}, {}]
 
 
 async def test_a_run_that_was_refused_is_not_known() -> None:

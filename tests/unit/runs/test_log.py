@@ -169,6 +169,9 @@ def test_a_write_stands_aside_of_the_event_that_makes_it_due() -> None:
     assert len(store.appended) == 3
     for moment, batch in store.appended:
         assert moment == pytest.approx(times[batch.last - 1] + ASIDE_SECONDS)
+    assert len(store.looks) > 15
+    for moment in store.looks:
+        assert moment % 0.01 == pytest.approx(ASIDE_SECONDS, abs=1e-6)
 
 
 @pytest.mark.parametrize("store_delay", [0.0, CALL_SECONDS])

@@ -36,11 +36,12 @@ ASIDE_SECONDS = 0.002
 """How long after that event: whoever reads it has it by then, also on the same processor, and the next one is
 not there yet."""
 
-SILENCE_SECONDS = 0.05
-"""How much older a batch gets where no event follows."""
-
 LOOK_SECONDS = 0.5
-"""How often it is looked at whether the run is to be cancelled, was taken over, or is followed."""
+"""How often it is looked at whether the run is to be cancelled, was taken over, or is followed: behind an
+event, as well."""
+
+SILENCE_SECONDS = 0.05
+"""How much longer both wait where no event follows."""
 
 OUTPUT_BYTES = 16 * 1024
 """The largest output that is written with the log: a transaction costs twice what its items do alone, which
@@ -107,7 +108,7 @@ class RunLog:
         self._since = 0.0  # when the first of them came, or that write began
         self._loop = asyncio.get_running_loop()
         self._due = self._loop.time() + RENEW_SECONDS
-        self._look_due = self._loop.time() + LOOK_SECONDS
+        self._look_due = self._loop.time() + LOOK_SECONDS + SILENCE_SECONDS
         self._followed = 0.0  # until when
         self._wake = asyncio.Event()
         self._closing = False
@@ -134,6 +135,9 @@ class RunLog:
             self._write_by(now + ASIDE_SECONDS)
         else:
             self._write_by(self._since + age + SILENCE_SECONDS)
+        if self._look_due - SILENCE_SECONDS <= now < self._look_due - ASIDE_SECONDS:
+            self._look_due = now + ASIDE_SECONDS
+            self._wake.set()
 
     def add_output(self, step: str, output: str) -> bool:
         """Take a finished step's output, as JSON, to be written with the next events.
@@ -243,7 +247,7 @@ class RunLog:
 
     async def _look(self) -> None:
         """How the run stands in the table; where that cannot be seen, the next look will do."""
-        self._look_due = self._loop.time() + LOOK_SECONDS
+        self._look_due = self._loop.time() + LOOK_SECONDS + SILENCE_SECONDS
         try:
             found = await self._store.get(self._current().run_id)
         except RillError as error:

@@ -301,7 +301,7 @@ class Run(Generic[C]):
         if self.store is None:
             return [terminal]
         try:
-            await self._persist(lambda: self._store_result(terminal))
+            await self._persist(lambda rest: self._store_result(terminal, rest))
         except ConditionFailed:
             return await self._overtaken()
         except RillError:
@@ -310,19 +310,34 @@ class Run(Generic[C]):
             return [Status(message="The result could not be kept; save this page."), terminal]
         return [terminal]
 
-    async def _store_result(self, terminal: Complete) -> None:
+    async def _store_result(self, terminal: Complete, rest: Unwritten) -> None:
         assert self.store is not None  # noqa: S101 - only a store keeps results
         kept, count = terminal.data, 0
         if self.keep is not None:
             kept, count = await self.keep(self.record, terminal.data)
         ended = self._ended(state="complete", result=kept, duration=terminal.duration)
-        await self.store.finish(replace(ended, line_ratings_count=count), self._rest)
+        await self.store.finish(replace(ended, line_ratings_count=count), rest)
 
-    async def _persist(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write the run's end, however often it takes within the time there is."""
+    async def _persist(self, write: Callable[[Unwritten], Awaitable[None]]) -> None:
+        """Write the run's end, however often it takes within the time there is.
+
+        Args:
+            write: takes what goes with it. Where that cannot be written, the end counts more than its log.
+        """
+        try:
+            await self._in_time(keep_trying(lambda: write(self._rest)))
+        except ConditionFailed:
+            raise
+        except RillError as error:
+            if self._rest == NOTHING:
+                raise
+            logger.error("the log of the run is left without its end: %s", error)
+            await self._in_time(write(NOTHING))
+
+    async def _in_time(self, writing: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._patience()):
-                await keep_trying(write)
+                await writing
         except TimeoutError as error:
             raise StoreError(detail="the run's end could not be written in time") from error
 
@@ -332,9 +347,8 @@ class Run(Generic[C]):
         assert self._log is not None  # noqa: S101 - made with the store
         batch = self._rest.batch
         record = replace(self._current(), last_seq=batch.last if batch else self._log.last_seq)
-        with contextlib.suppress(RillError, TimeoutError):
-            async with asyncio.timeout(self._patience()):
-                await self.store.append(record, self._rest, heed_cancel=False)
+        with contextlib.suppress(RillError):
+            await self._in_time(self.store.append(record, self._rest, heed_cancel=False))
 
     def _patience(self) -> float:
         """Seconds that the end may wait for the database: a third of what the invocation has left."""
@@ -360,15 +374,15 @@ class Run(Generic[C]):
         if self.store is not None:
             ended = self._ended(state="cancelled", result=data, duration=terminal.duration)
             try:
-                await self._persist(lambda: self._store_cancelled(ended))
+                await self._persist(lambda rest: self._store_cancelled(ended, rest))
             except RillError:
                 logger.exception("that the run was cancelled could not be stored")
         return [terminal]
 
-    async def _store_cancelled(self, ended: RunRecord) -> None:
+    async def _store_cancelled(self, ended: RunRecord, rest: Unwritten) -> None:
         assert self.store is not None  # noqa: S101 - only a store keeps results
         try:
-            await self.store.finish(ended, self._rest)
+            await self.store.finish(ended, rest)
         except ConditionFailed:
             await self.store.end_early(ended)
 
@@ -390,7 +404,7 @@ class Run(Generic[C]):
             ended = self._ended(state="failed", error=sse.to_dict(terminal))
             try:
                 await self._persist(
-                    lambda: store.change(found, ended) if found else store.finish(ended, self._rest)
+                    lambda rest: store.change(found, ended) if found else store.finish(ended, rest)
                 )
             except RillError:
                 logger.exception("the run's failure could not be stored")
@@ -401,7 +415,7 @@ class Run(Generic[C]):
         if isinstance(error, _OutOfTime) and (store := self.store) is not None and self.hand_over is not None:
             waiting = self._ended(state="queued", ended_at=None)
             try:
-                await self._persist(lambda: store.finish(waiting, self._rest))
+                await self._persist(lambda rest: store.finish(waiting, rest))
             except RillError as wrong:
                 return await self._failed(None, wrong)
             try:
