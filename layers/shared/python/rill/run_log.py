@@ -113,7 +113,9 @@ class RunLog:
         self._wake = asyncio.Event()
         self._closing = False
         self._cancelled = False
-        self.last_seq = current().last_seq
+        began = current()
+        self._run_id, self._owner = began.run_id, began.owner
+        self.last_seq = began.last_seq
         self.broken = False
         self._task = asyncio.create_task(self._run(), name="run-log")
 
@@ -249,7 +251,7 @@ class RunLog:
         """How the run stands in the table; where that cannot be seen, the next look will do."""
         self._look_due = self._loop.time() + LOOK_SECONDS + SILENCE_SECONDS
         try:
-            found = await self._store.get(self._current().run_id)
+            found = await self._store.get(self._run_id)
         except RillError as error:
             logger.info("the run could not be looked at: %s", error)
         else:
@@ -270,7 +272,7 @@ class RunLog:
     async def _write_on(self, *, begun: bool) -> bool:
         """Why a condition did not hold; whether to try again; `begun`: what was written is the start."""
         try:
-            found = await self._store.get(self._current().run_id)
+            found = await self._store.get(self._run_id)
         except RillError:
             return True
         # A start that is there already: an earlier try was written and its answer was lost.
@@ -282,7 +284,7 @@ class RunLog:
             self._stop("cancelled")
             self._break("the run was cancelled before it began")
             return False
-        if found.owner != self._current().owner:
+        if found.owner != self._owner:
             self._break("another process has taken the run over")
             self._stop("lost")
             return False
