@@ -13,6 +13,7 @@ from rill.run_log import (
     ASIDE_SECONDS,
     FLUSH_BYTES,
     FLUSH_SECONDS,
+    LOOK_PATIENCE,
     LOOK_SECONDS,
     MAX_BATCH_BYTES,
     MAX_PENDING_BYTES,
@@ -280,6 +281,32 @@ def test_a_large_output_is_not_taken_nor_one_of_a_log_that_has_ended() -> None:
         assert await log.close(1) == Unwritten()
 
     clock.run(main())
+
+
+def test_a_look_that_hangs_holds_up_neither_the_lease_nor_the_end() -> None:
+    class Hanging(Store):
+        async def get(self, run_id: str) -> RunRecord | None:
+            self.looks.append(_now())
+            await asyncio.sleep(3600)
+            return None
+
+    async def main() -> tuple[Hanging, float]:
+        store = Hanging()
+        log = RunLog(store, lambda: RECORD, lambda why: None)
+        for seq in range(1, 3001):
+            await asyncio.sleep(0.01)
+            log.add(_event(seq))
+        began = _now()
+        await store.end(log)
+        return store, _now() - began
+
+    store, took = clock.run(main())
+    assert store.held == list(range(1, 3001))
+    writes = [0.0, *store.moments]
+    longest = max(after - before for before, after in itertools.pairwise(writes))
+    assert longest <= ALONE_SECONDS + SILENCE_SECONDS + LOOK_PATIENCE
+    assert len(store.looks) > 10
+    assert took <= LOOK_PATIENCE
 
 
 def test_a_look_that_fails_is_not_the_end() -> None:

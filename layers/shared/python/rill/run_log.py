@@ -40,6 +40,9 @@ LOOK_SECONDS = 0.5
 """How often it is looked at whether the run is to be cancelled, was taken over, or is followed: behind an
 event, as well."""
 
+LOOK_PATIENCE = 1.0
+"""How long a look may take: the lease does not wait for it."""
+
 SILENCE_SECONDS = 0.05
 """How much longer both wait where no event follows."""
 
@@ -251,9 +254,10 @@ class RunLog:
         """How the run stands in the table; where that cannot be seen, the next look will do."""
         self._look_due = self._loop.time() + LOOK_SECONDS + SILENCE_SECONDS
         try:
-            found = await self._store.get(self._run_id)
-        except RillError as error:
-            logger.info("the run could not be looked at: %s", error)
+            async with asyncio.timeout(LOOK_PATIENCE):
+                found = await self._store.get(self._run_id)
+        except (RillError, TimeoutError) as error:
+            logger.info("the run could not be looked at: %r", error)
         else:
             self._see(found)
 
