@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 HOST = "127.0.0.1"
 UNIT_BYTES, READ_UNIT_BYTES = 1024, 4096
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+READS = frozenset({"GetItem", "Query"})
 Item = dict[str, dict[str, Any]]
 
 
@@ -143,9 +144,10 @@ class CountingProxy:
         keys = list(self._keys(name, asked))
         before = [await self._get(head, table, key) for table, key in keys]
         answer = await self._ask(head, body)
-        if name == "GetItem" and asked.get("ConsistentRead"):
-            found = json.loads(answer.partition(b"\r\n\r\n")[2]).get("Item")
-            self.counts.read_units += read_units(item_size(found) if found else 0)
+        if name in READS and asked.get("ConsistentRead") and accepted(answer):
+            found = json.loads(answer.partition(b"\r\n\r\n")[2])
+            items = found.get("Items", [found["Item"]] if "Item" in found else [])
+            self.counts.read_units += read_units(sum(map(item_size, items)))
         if name in WRITES and accepted(answer):
             factor = 2 if name == "TransactWriteItems" else 1
             for (table, key), old in zip(keys, before, strict=True):

@@ -1,5 +1,6 @@
 """What is measured, running: the model, Rill's functions, and the peers' servers."""
 
+import asyncio
 import json
 import os
 import socket
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from bench.heard import Heard, ask
+from bench.counting import query
+from bench.heard import AnswerError, Heard, ask
 from bench.model import HOST
 from bench.places import APPS, PEERS, ROOT, TOOLS, own_python, peer_python
 from bench.processes import clean_env, cpu_seconds, process
@@ -188,6 +190,25 @@ async def rill(
 def rill_model(model_url: str) -> dict[str, str]:
     """Points a function at the model of the benchmarks."""
     return {"RILL_MODEL_PROVIDER": "scripted", "RILL_MODEL_URL": model_url, "RILL_MODEL_SECRET_ARN": ""}
+
+
+async def run_of(session: str, around: Mapping[str, str]) -> str:
+    """The id of the run that was started just now for a session of its own.
+
+    Raises:
+        AnswerError: nothing of it was written for some seconds.
+    """
+    asked = {
+        "TableName": around["RILL_RUNS_TABLE"],
+        "IndexName": "by_session",
+        "KeyConditionExpression": "session_id = :session",
+        "ExpressionAttributeValues": {":session": {"S": session}},
+    }
+    for _ in range(500):
+        if found := json.loads(await query(around[DYNAMODB], asked))["Items"]:
+            return str(found[0]["run_id"]["S"])
+        await asyncio.sleep(0.01)
+    raise AnswerError("the run was not written in time")
 
 
 # -- peers -----------------------------------------------------------------------------------------

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from statistics import median
 
-from bench.counting import query
 from bench.heard import AnswerError, Heard
 from bench.report import Figure, Part
-from bench.serving import DYNAMODB, RillServer, grading, model, rill, services, text_function
+from bench.serving import RillServer, grading, model, rill, run_of, services, text_function
 from bench.stats import percentile
 
 PACE, DELTAS = 100.0, 500
@@ -83,29 +82,13 @@ async def _followed(
     asked = json.dumps({"session_id": session, "question": "Grade this call."}).encode()
     run = asyncio.create_task(runs.run(asked))
     await asyncio.sleep(seconds)
-    follower = await follows.request("GET", f"/runs/{await _run_of(session, around)}/events?after=0")
+    follower = await follows.request("GET", f"/runs/{await run_of(session, around)}/events?after=0")
     sent, had = _moments((await run).check()), _moments(follower.check())
     new = [seq for seq, at in sent.items() if at > follower.asked and seq in had]
     first = min((had[seq] for seq in new), default=None)
     if first is None:
         raise AnswerError("nothing was left to follow")
     return (first - follower.asked) / 1e6, [(had[n] - sent[n]) / 1e6 for n in new if sent[n] > first]
-
-
-async def _run_of(session: str, around: Mapping[str, str]) -> str:
-    answer = await query(
-        around[DYNAMODB],
-        {
-            "TableName": around["RILL_RUNS_TABLE"],
-            "IndexName": "by_session",
-            "KeyConditionExpression": "session_id = :session",
-            "ExpressionAttributeValues": {":session": {"S": session}},
-        },
-    )
-    found = json.loads(answer)["Items"]
-    if not found:
-        raise AnswerError("the run was not written in time")
-    return str(found[0]["run_id"]["S"])
 
 
 def _moments(heard: Heard) -> dict[int, int]:

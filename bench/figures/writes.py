@@ -10,7 +10,17 @@ from bench.counting import CountingProxy, Counts, units
 from bench.figures.grading import LINES, PACE, call
 from bench.heard import Heard
 from bench.report import Figure, Part
-from bench.serving import DYNAMODB, QUESTION, grading, model, rill, services, template, text_function
+from bench.serving import (
+    DYNAMODB,
+    QUESTION,
+    grading,
+    model,
+    rill,
+    run_of,
+    services,
+    template,
+    text_function,
+)
 from local.functions.template import Function
 from local.model.serving import ScriptedModel
 
@@ -24,6 +34,7 @@ UNITS = (
     " the floor's those of the stream alone, the floor's written in one piece, compressed"
 )
 START_AND_END, REACH = 2, 1 / 20
+FOLLOWED, SESSION = "followed from its start", "bench-followed"
 EACH, EACH_DELTA = "one write per event", "one write per delta"
 
 
@@ -34,15 +45,20 @@ async def measure(*, quick: bool) -> Part:
         around = await stack.enter_async_context(services())
         source = await stack.enter_async_context(model())
         scripted = stack.enter_context(ScriptedModel(pace=PACE))
-        request = json.dumps({"session_id": "bench", "transcript": call(), "mode": "multi"}).encode()
-        text, graded = await asyncio.gather(
+        asked = {"transcript": call(), "mode": "multi"}
+        request, followed = (
+            json.dumps({"session_id": name, **asked}).encode() for name in ("bench", SESSION)
+        )
+        text, graded, shown = await asyncio.gather(
             _run(text_function(), source.url(pace=PACE, deltas=deltas), QUESTION, around),
             _run(grading(), scripted.openai_base_url, request, around),
+            _run(grading(), scripted.openai_base_url, followed, around, SESSION),
         )
         figures = [
-            *_figures(f"text of {deltas:,} deltas", *text),
+            *_figures(f"text of {deltas:,} deltas", *text, REACH),
             _beside_deltas(f"grading of {LINES} lines", *graded),
-            *_figures(f"grading of {LINES} lines, beside its own events", *graded),
+            *_figures(f"grading of {LINES} lines, beside its own events", *graded, REACH),
+            *_figures(f"grading of {LINES} lines, {FOLLOWED}", *shown, None),
         ]
     return Part(
         name="writes",
@@ -53,7 +69,8 @@ async def measure(*, quick: bool) -> Part:
             " arithmetic: a put of each event of the same stream, or of each delta of the models, which is an"
             " event where a structured answer is parsed again at each. Nobody follows the run but who started"
             " it, so that the log is written every 3 s and with the run's end; whether it is cancelled or"
-            f" followed is read twice a second. Cost, with these reads: {PRICED}."
+            " followed is read twice a second. One is followed by somebody else from its start on, and its"
+            f" figures have the follower's calls in them. Cost, with what is read: {PRICED}."
         ),
         figures=figures,
         quick=quick,
@@ -61,22 +78,30 @@ async def measure(*, quick: bool) -> Part:
 
 
 async def _run(
-    function: Function, model_url: str, given: bytes, around: Mapping[str, str]
+    function: Function, model_url: str, given: bytes, around: Mapping[str, str], followed: str = ""
 ) -> tuple[Heard, Counts]:
-    """A run of a function with a counter of its own before DynamoDB."""
-    async with (
-        CountingProxy(around[DYNAMODB], template().tables) as proxy,
-        rill(function, {**around, DYNAMODB: proxy.url}, model_url) as server,
-    ):
-        heard = (await server.run(given)).check()
-        return heard, proxy.take()
+    """A run of a function, a counter of its own before DynamoDB; `followed`: by which session, if at all."""
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(CountingProxy(around[DYNAMODB], template().tables))
+        counted = {**around, DYNAMODB: proxy.url}
+        server = await stack.enter_async_context(rill(function, counted, model_url))
+        if followed:
+            other = await stack.enter_async_context(rill(function, counted, model_url))
+            await asyncio.gather(server.ready(), other.ready())
+            run = asyncio.create_task(server.run(given))
+            run_id = await run_of(followed, {**function.environment, **around})
+            (await other.request("GET", f"/runs/{run_id}/events?after=0")).check()
+            heard = await run
+        else:
+            heard = await server.run(given)
+        return heard.check(), proxy.take()
 
 
-def _figures(what: str, heard: Heard, counts: Counts) -> list[Figure]:
+def _figures(what: str, heard: Heard, counts: Counts, reach: float | None) -> list[Figure]:
     events = [event for event in heard.body.split(b"\n\n") if b"data: " in event]
     each, together = sum(units(len(event)) for event in events), units(len(zlib.compress(heard.body, 9)))
     return [
-        _calls(what, counts, {EACH: len(events)}),
+        _calls(what, counts, {EACH: len(events)}, reach),
         Figure(
             name=f"DynamoDB write units, {what}",
             unit="units a run",
@@ -97,10 +122,10 @@ def _figures(what: str, heard: Heard, counts: Counts) -> list[Figure]:
 
 def _beside_deltas(what: str, heard: Heard, counts: Counts) -> Figure:
     deltas = {EACH_DELTA: sum(heard.output_tokens())}
-    return _calls(f"{what}, beside its deltas", counts, deltas)
+    return _calls(f"{what}, beside its deltas", counts, deltas, REACH)
 
 
-def _calls(what: str, counts: Counts, peers: Mapping[str, float]) -> Figure:
+def _calls(what: str, counts: Counts, peers: Mapping[str, float], reach: float | None) -> Figure:
     calls = ", ".join(f"{name} {count}" for name, count in sorted(counts.calls.items()))
     return Figure(
         name=f"DynamoDB write calls, {what}",
@@ -108,6 +133,6 @@ def _calls(what: str, counts: Counts, peers: Mapping[str, float]) -> Figure:
         rill=counts.writes,
         floor=START_AND_END,
         peers=peers,
-        reach=REACH,
+        reach=reach,
         note=f"all calls of the run: {calls}; the floor is a start and an end",
     )
