@@ -56,6 +56,12 @@ def model() -> Iterator[ScriptedModel]:
         yield started
 
 
+@pytest.fixture(autouse=True)
+def faultless(model: ScriptedModel) -> None:
+    """No test has the faults of another one."""
+    model.clear()
+
+
 @pytest.fixture
 async def proxy(dynamodb: tuple[str, Any]) -> AsyncIterator[DynamoProxy]:
     async with DynamoProxy(dynamodb[0]) as started:
@@ -70,13 +76,12 @@ def writes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
     monkeypatch.setattr(run_log, "ALONE_SECONDS", 0.0)
     monkeypatch.setattr(run_log, "ASIDE_SECONDS", 0.0)
     monkeypatch.setattr(run_log, "OUTPUT_BYTES", 0)
-    return 11
+    return 10
 
 
 @pytest.fixture
 async def grading(model: ScriptedModel, proxy: DynamoProxy) -> AsyncIterator[asgi.App]:
     """The function, with its DynamoDB behind the proxy."""
-    model.clear()
     async with app(variables(model, proxy.url)) as made:
         yield made
 
