@@ -252,7 +252,7 @@ async def test_a_run_counts_more_than_its_log(
         return await call.forward() if known else error("UnknownOperationException")
 
     async def on_piece(piece: bytes) -> None:
-        if ends == "cancelled" and b'"type":"section"' in piece and not asked.is_set():
+        if ends == "cancelled" and b'"type":"step_complete"' in piece and not asked.is_set():
             asked.set()
             run_id = next(call.body["Item"]["run_id"]["S"] for call in proxy.calls)
             await asgi.call(grading, "POST", f"/runs/{run_id}/cancel")
@@ -269,6 +269,14 @@ async def test_a_run_counts_more_than_its_log(
     attached = await attach_to(grading, run_id)(0)
     assert view(attached)["terminal"] == view(stream.body)["terminal"]
     assert attached.count(b"data: ") == 1
+    if ends == "cancelled":
+        finished = {event.step for event in report.of("step_complete")}
+        assert finished
+        proxy.rule = passes
+        model.clear()
+        resumed = view((await post(grading, f"/runs/{run_id}/resume")).body)
+        assert resumed["terminal"]["type"] == "complete"
+        assert not finished & {record.schema for record in model.requests}
 
 
 async def test_ratings_that_cannot_be_kept_cost_no_step(

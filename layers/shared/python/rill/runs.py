@@ -332,7 +332,11 @@ class Run(Generic[C]):
             if self._rest == NOTHING:
                 raise
             logger.error("the log of the run is left without its end: %s", error)
-            await self._in_time(write(NOTHING))
+            await self._in_time(self._write_apart(write))
+
+    async def _write_apart(self, write: Callable[[Unwritten], Awaitable[None]]) -> None:
+        await asyncio.gather(*(self._store_step(step, out) for step, out in self._rest.outputs.items()))
+        await write(NOTHING)
 
     async def _in_time(self, writing: Awaitable[None]) -> None:
         try:
